@@ -12,7 +12,7 @@
 #define TW_COUNT(array) (sizeof(array) / sizeof *(array))
 #define TW_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define TW_MAX(a, b) ((a) > (b) ? (a) : (b))
-#define TW_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define TW_PRINTF(format_at, first) __attribute__((format(printf, format_at, first)))
 
 /* ---- errors: error.c ----
  * Each thread remembers its last error. tw_error formats the message, remembers it and returns the code,
