@@ -1,0 +1,351 @@
+/* The operating system, POSIX flavour (Linux where it matters: huge pages, peak memory, cgroup limits). */
+#define _GNU_SOURCE
+#include "base/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+uint64_t tw_os_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int tw_os_cores(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? TW_MAX(CPU_COUNT(&set), 1) : 1;
+}
+
+static size_t status_kib(const char *field)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    char line[256];
+    size_t kib = 0, length = strlen(field);
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, field, length))
+            kib = strtoull(line + length, NULL, 10);
+    if (f)
+        fclose(f);
+    return kib;
+}
+
+size_t tw_os_peak_rss_bytes(void)
+{
+    return status_kib("VmHWM:") * 1024;
+}
+
+size_t tw_os_rss_bytes(void)
+{
+    return status_kib("VmRSS:") * 1024;
+}
+
+void tw_os_reset_peak_rss(void)
+{
+    FILE *f = fopen("/proc/self/clear_refs", "w");
+    if (f) {
+        fputs("5", f);
+        fclose(f);
+    }
+}
+
+size_t tw_os_memory_bytes(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    size_t bytes = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX;
+    FILE *f = fopen("/sys/fs/cgroup/memory.max", "r");
+    unsigned long long limit;
+    if (f && fscanf(f, "%llu", &limit) == 1 && limit < bytes)
+        bytes = (size_t)limit;
+    if (f)
+        fclose(f);
+    return bytes;
+}
+
+void tw_os_prefer_huge_pages(void *at, size_t bytes)
+{
+    enum { WORTH_IT = 4 << 20 };
+    uintptr_t page = 4096, start = ((uintptr_t)at + page - 1) & ~(page - 1), end = ((uintptr_t)at + bytes) & ~(page - 1);
+    if (bytes >= WORTH_IT && end > start)
+        madvise((void *)start, end - start, MADV_HUGEPAGE);
+}
+
+bool tw_os_terminal(FILE *stream)
+{
+    return isatty(fileno(stream)) == 1;
+}
+
+/* ---- files ---- */
+
+static tw_status refused(const char *what, const char *path)
+{
+    return tw_error(TW_ERR_IO, "%s %s: %s", what, path, strerror(errno));
+}
+
+tw_status tw_os_read_file(const char *path, size_t most, void **data, size_t *bytes)
+{
+    struct stat info;
+    *data = NULL;
+    *bytes = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return refused("cannot open", path);
+    tw_status status = fstat(fd, &info) != 0 ? refused("cannot read", path) : TW_OK;
+    if (status == TW_OK && S_ISDIR(info.st_mode))
+        status = tw_error(TW_ERR_IO, "cannot read %s: it is a folder; expected a file", path);
+    if (status == TW_OK && (uint64_t)info.st_size > most)
+        status = tw_error(TW_ERR_VALUE, "%s has %lld bytes; expected at most %zu", path, (long long)info.st_size, most);
+    if (status == TW_OK && !(*data = tw_alloc((size_t)info.st_size + 1)))
+        status = TW_ERR_MEMORY;
+    while (status == TW_OK && *bytes < (size_t)info.st_size) {
+        ssize_t got = read(fd, (char *)*data + *bytes, (size_t)info.st_size - *bytes);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            status = refused("cannot read", path);
+        if (got <= 0)
+            break;
+        *bytes += (size_t)got;
+    }
+    close(fd);
+    if (status != TW_OK) {
+        tw_free(*data);
+        *data = NULL;
+    } else {
+        ((char *)*data)[*bytes] = '\0';
+    }
+    return status;
+}
+
+struct tw_os_writer {
+    int fd;
+    char *path, *temporary;
+};
+
+static void free_writer(tw_os_writer *w)
+{
+    tw_free(w->path);
+    tw_free(w->temporary);
+    tw_free(w);
+}
+
+tw_status tw_os_writer_open(const char *path, tw_os_writer **writer)
+{
+    tw_os_writer *w = tw_alloc_zero(1, sizeof *w);
+    *writer = NULL;
+    if (!w)
+        return TW_ERR_MEMORY;
+    size_t room = strlen(path) + 16;
+    w->fd = -1;
+    w->path = tw_strdup(path);
+    w->temporary = tw_alloc(room);
+    if (!w->path || !w->temporary) {
+        free_writer(w);
+        return TW_ERR_MEMORY;
+    }
+    snprintf(w->temporary, room, "%s.tmp.XXXXXX", path);
+    w->fd = mkostemp(w->temporary, O_CLOEXEC);
+    if (w->fd < 0) {
+        tw_status status = refused("cannot write beside", path);
+        free_writer(w);
+        return status;
+    }
+    mode_t mask = umask(0);
+    umask(mask);
+    fchmod(w->fd, 0666 & ~mask);
+    *writer = w;
+    return TW_OK;
+}
+
+tw_status tw_os_writer_write(tw_os_writer *w, const void *data, size_t bytes)
+{
+    for (const char *at = data; bytes;) {
+        ssize_t put = write(w->fd, at, bytes);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return refused("cannot write", w->path);
+        at += put;
+        bytes -= (size_t)put;
+    }
+    return TW_OK;
+}
+
+static void sync_folder_of(const char *path)
+{
+    char folder[4096];
+    const char *slash = strrchr(path, '/');
+    if (slash && (size_t)(slash - path) >= sizeof folder)
+        return;
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path + 1) : 1, slash ? path : ".");
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+}
+
+tw_status tw_os_writer_commit(tw_os_writer *w)
+{
+    tw_status status = fsync(w->fd) == 0 || errno == EINVAL ? TW_OK : refused("cannot write", w->path);
+    if (close(w->fd) != 0 && status == TW_OK)
+        status = refused("cannot write", w->path);
+    if (status == TW_OK && rename(w->temporary, w->path) != 0)
+        status = refused("cannot replace", w->path);
+    if (status == TW_OK)
+        sync_folder_of(w->path);
+    else
+        unlink(w->temporary);
+    free_writer(w);
+    return status;
+}
+
+void tw_os_writer_cancel(tw_os_writer *w)
+{
+    if (!w)
+        return;
+    close(w->fd);
+    unlink(w->temporary);
+    free_writer(w);
+}
+
+tw_status tw_os_map_file(const char *path, const void **data, size_t *bytes)
+{
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return refused("cannot open", path);
+    void *at = MAP_FAILED;
+    if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0)
+        at = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    tw_status status = at == MAP_FAILED ? tw_error(TW_ERR_IO, "cannot map %s: not a file with content", path) : TW_OK;
+    close(fd);
+    if (status == TW_OK) {
+        *data = at;
+        *bytes = (size_t)info.st_size;
+    }
+    return status;
+}
+
+void tw_os_unmap(const void *data, size_t bytes)
+{
+    munmap((void *)(uintptr_t)data, bytes);
+}
+
+tw_status tw_os_make_folders(const char *path)
+{
+    char part[4096];
+    size_t length = strlen(path);
+    if (length >= sizeof part)
+        return tw_error(TW_ERR_VALUE, "path of %zu bytes is too long", length);
+    for (size_t i = 1; i <= length; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, 0700) != 0 && errno != EEXIST)
+            return refused("cannot make folder", part);
+    }
+    return TW_OK;
+}
+
+tw_status tw_os_cache_folder(char *path, size_t room)
+{
+    const char *own = tw_env("TW_CACHE_DIR"), *xdg = tw_env("XDG_CACHE_HOME"), *home = tw_env("HOME");
+    int length = own    ? snprintf(path, room, "%s", own)
+                 : xdg  ? snprintf(path, room, "%s/tilewright", xdg)
+                 : home ? snprintf(path, room, "%s/.cache/tilewright", home)
+                        : -1;
+    if (length < 0 || (size_t)length >= room)
+        return tw_error(TW_ERR_IO, "no cache folder: none of TW_CACHE_DIR, XDG_CACHE_HOME and HOME names one");
+    return TW_OK;
+}
+
+/* ---- threads ---- */
+
+struct tw_os_thread {
+    pthread_t id;
+    void (*run)(void *);
+    void *data;
+};
+
+static void *start(void *thread)
+{
+    tw_os_thread *t = thread;
+    t->run(t->data);
+    return NULL;
+}
+
+tw_status tw_os_thread_start(tw_os_thread **thread, void (*run)(void *), void *data)
+{
+    tw_os_thread *t = tw_alloc_zero(1, sizeof *t);
+    if (!t)
+        return TW_ERR_MEMORY;
+    t->run = run;
+    t->data = data;
+    int failed = pthread_create(&t->id, NULL, start, t);
+    if (failed) {
+        tw_free(t);
+        return tw_error(TW_ERR_MEMORY, "cannot start a thread: %s", strerror(failed));
+    }
+    *thread = t;
+    return TW_OK;
+}
+
+void tw_os_thread_join(tw_os_thread *thread)
+{
+    pthread_join(thread->id, NULL);
+    tw_free(thread);
+}
+
+struct tw_os_lock {
+    pthread_mutex_t mutex;
+    pthread_cond_t condition;
+};
+
+tw_status tw_os_lock_create(tw_os_lock **lock)
+{
+    *lock = tw_alloc_zero(1, sizeof **lock);
+    if (!*lock)
+        return TW_ERR_MEMORY;
+    pthread_mutex_init(&(*lock)->mutex, NULL);
+    pthread_cond_init(&(*lock)->condition, NULL);
+    return TW_OK;
+}
+
+void tw_os_lock_destroy(tw_os_lock *lock)
+{
+    if (!lock)
+        return;
+    pthread_cond_destroy(&lock->condition);
+    pthread_mutex_destroy(&lock->mutex);
+    tw_free(lock);
+}
+
+void tw_os_lock_take(tw_os_lock *lock)
+{
+    pthread_mutex_lock(&lock->mutex);
+}
+
+void tw_os_lock_release(tw_os_lock *lock)
+{
+    pthread_mutex_unlock(&lock->mutex);
+}
+
+void tw_os_lock_wait(tw_os_lock *lock)
+{
+    pthread_cond_wait(&lock->condition, &lock->mutex);
+}
+
+void tw_os_lock_signal(tw_os_lock *lock)
+{
+    pthread_cond_broadcast(&lock->condition);
+}
