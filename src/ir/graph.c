@@ -73,7 +73,7 @@ static bool copy_attrs(tw_graph *g, tw_op *op, const tw_attr *attrs)
 {
     for (int i = 0; i < op->info->attrs; i++) {
         op->attr[i] = attrs[i];
-        if (op->info->attr_info[i].kind != TW_ATTR_DIMS)
+        if (op->info->attr_info[i].kind != TW_ATTR_DIMS && op->info->attr_info[i].kind != TW_ATTR_INTS)
             continue;
         size_t bytes = (size_t)attrs[i].dims.n * sizeof(tw_dim);
         if (bytes && !(op->attr[i].dims.v = tw_arena_copy(g->arena, attrs[i].dims.v, bytes)))

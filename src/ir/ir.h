@@ -55,12 +55,12 @@ static inline tw_type tw_type_scalar(tw_dtype dtype)
 void tw_type_print(const tw_graph *g, const tw_type *t, tw_text *out); /* "f32[4, s0]", "ptr<f32>[16]", "i64[]" */
 
 /* ---- attributes: by position, as the operation's row names them ---- */
-typedef enum { TW_ATTR_INT, TW_ATTR_FLOAT, TW_ATTR_BOOL, TW_ATTR_DTYPE, TW_ATTR_DIMS, TW_ATTR_ENUM } tw_attr_kind;
+typedef enum { TW_ATTR_INT, TW_ATTR_FLOAT, TW_ATTR_BOOL, TW_ATTR_DTYPE, TW_ATTR_DIMS, TW_ATTR_INTS, TW_ATTR_ENUM } tw_attr_kind;
 typedef union tw_attr {
     int64_t i; /* INT, BOOL, DTYPE, ENUM (index into the row's list of names) */
     double f;
     struct {
-        const tw_dim *v; /* DIMS: axes, shapes, starts...: a list; owned by the graph's arena once in an operation */
+        const tw_dim *v; /* DIMS: sizes, perhaps symbolic; INTS: plain numbers (axes, steps): a list; owned by the graph's arena once in an operation */
         int n;
     } dims;
 } tw_attr;
@@ -188,6 +188,7 @@ tw_users tw_graph_users(const tw_graph *g, tw_arena *a); /* start == NULL: no me
 
 /* ---- text: print.c, parse.c ---- parse(print(g)) is g, and print(parse(t)) is t for text that print made. */
 void tw_graph_print(const tw_graph *g, tw_text *out);
+void tw_graph_dump(const tw_graph *g); /* to standard error: for debuggers */
 void tw_op_print(const tw_graph *g, const tw_op *op, int indent, tw_text *out);
 /* Hostile input is expected: bounded in size and nesting, every error says line, column, what was found and what was expected. */
 tw_graph *tw_graph_parse(const tw_op_table *table, const char *text, size_t bytes);
@@ -207,6 +208,10 @@ typedef struct tw_pass {
 } tw_pass;
 /* Runs them in order; the verifier runs after each in debug builds and when TW_VERIFY is set. */
 tw_status tw_pass_run_all(const tw_pass *passes, int count, tw_graph **g);
+
+/* Passes by name, for `tw opt` and text tests. */
+void tw_pass_register(const tw_pass *pass);
+const tw_pass *tw_pass_find(const char *name); /* NULL: unknown */
 
 /* Generic passes, for both tables. */
 tw_status tw_pass_dce(tw_graph **g, bool *changed); /* removes pure operations whose results nobody uses */
