@@ -193,8 +193,12 @@ static emitted tail_mask(emitter *e, uint32_t set)
 {
     emitted mask = NOTHING;
     for (int i = 0; i < e->f.vars; i++) {
-        if (!(set >> i & 1) || e->f.var[i].extent % e->f.var[i].block == 0)
+        if (!(set >> i & 1) || (e->f.var[i].extent % e->f.var[i].block == 0 && !e->size))
             continue;
+        if (e->size) {
+            mask = both(e, mask, (emitted){check(e, tw_t_compare(e->g, e->base[i].v, e->size, TW_T_COMPARE_LT)), 1u << i});
+            continue;
+        }
         const tw_index *x = tw_index_var(e->s->arena, i, e->f.var[i].extent);
         if (!x)
             return (emitted){tw_emit_fail(e, TW_ERR_MEMORY), 0};
@@ -223,9 +227,9 @@ static emitted address(emitter *e, const tw_value *v, const tw_index *const *at,
     return offset.v && pointer ? (emitted){check(e, tw_t_add(e->g, pointer, offset.v)), offset.set} : NOTHING;
 }
 
-static emitted emit_load(emitter *e, const tw_value *v, const tw_index *const *at)
+static emitted load_from(emitter *e, const tw_value *v, const tw_index *const *at, bool written)
 {
-    emitted where = address(e, v, at, false);
+    emitted where = address(e, v, at, written);
     if (!where.v)
         return NOTHING;
     emitted mask = both(e, e->condition, tail_mask(e, where.set));
@@ -234,6 +238,16 @@ static emitted emit_load(emitter *e, const tw_value *v, const tw_index *const *a
     if (mask.v)
         mask = tw_emit_align(e, mask, set);
     return where.v && e->status == TW_OK ? (emitted){check(e, tw_t_load(e->g, where.v, mask.v, NULL)), set} : NOTHING;
+}
+
+static emitted emit_load(emitter *e, const tw_value *v, const tw_index *const *at)
+{
+    return load_from(e, v, at, false);
+}
+
+emitted tw_emit_load_stored(emitter *e, const tw_value *v, const tw_index *const *at)
+{
+    return load_from(e, v, at, true);
 }
 
 void tw_emit_store(emitter *e, const tw_value *v, const tw_index *const *at, emitted x)
@@ -312,7 +326,7 @@ static emitted emit_reduction(emitter *e, const tw_op *op, const tw_index *const
         int place = 0;
         r = tw_emit_align(e, r, set);
         for (int i = 0; i < v; i++)
-            place += set >> i & 1;
+            place += (int)(set >> i & 1);
         if (accumulates_wider((tw_dtype)x->type.dtype))
             r.v = cast_to(e, r.v, TW_F32);
         r.v = r.v ? check(e, tw_t_reduce(e->g, r.v, place, reduce_kind(op->code))) : NULL;

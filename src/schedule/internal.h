@@ -134,11 +134,17 @@ void tw_trace_init(trace *t, scheduler *s, frame *f, int own);
 /* Pulls `value` at `at`; `inside`: also when it is stored or computed elsewhere, look at what it is made from. */
 void tw_trace_value(trace *t, const tw_value *value, const tw_index *const *at, bool inside);
 
+void tw_trace_expression(trace *t, const tw_index *x); /* one more that the kernel needs */
+
 /* ---- groups: group.c ---- */
 tw_status tw_schedule_group(scheduler *s);
 /* The element of `value` that a group's iteration computes, for its frame made by tw_group_frame. */
 tw_status tw_group_frame(scheduler *s, const group *k, frame *f);
 tw_status tw_group_at(scheduler *s, const group *k, frame *f, const tw_value *value, const tw_index **at);
+
+/* ---- iteration spaces of flat groups: space.c ---- */
+tw_status tw_schedule_refine(scheduler *s, group *k, int number);
+tw_status tw_schedule_size_free(scheduler *s, const group *k, int number, bool *yes);
 
 /* ---- programs: emit.c (pulling), pointwise.c (one element operation), kernels.c (one function a kind) ---- */
 typedef struct emitted {
@@ -158,6 +164,7 @@ typedef struct emitter {
     int buffers;
     emitted condition;        /* of the surrounding guards; v == NULL: none */
     uint64_t condition_key;
+    tw_value *size;           /* size-free programs: the extent of variable 0 */
     struct memo *memo;
     size_t memo_count, memo_room;
     tw_status status;
@@ -168,9 +175,12 @@ emitted tw_emit_index(emitter *e, const tw_index *x);
 emitted tw_emit_value(emitter *e, const tw_value *value, const tw_index *const *at, bool inside);
 void tw_emit_remember(emitter *e, const tw_value *value, const tw_index *const *at, emitted result);
 void tw_emit_forget(emitter *e); /* the memo, at the border of a region */
+emitted tw_emit_load_stored(emitter *e, const tw_value *value, const tw_index *const *at); /* of what the program itself wrote */
 void tw_emit_store(emitter *e, const tw_value *value, const tw_index *const *at, emitted x);
 emitted tw_emit_align(emitter *e, emitted x, uint32_t set);
 tw_value *tw_emit_fail(emitter *e, tw_status status);
+emitted tw_emit_from_matrix(emitter *e, tw_value *x, int rows, int columns);
+tw_value *tw_emit_dot_tile(emitter *e, const tw_op *op, const tw_index *const *at, tw_value *accumulator, int *rows, int *columns);
 emitted tw_emit_pointwise(emitter *e, const tw_op *op, const emitted *operand);
 tw_value *tw_emit_constant(emitter *e, tw_dtype dtype, double value, int64_t bits);
 static inline tw_value *tw_emit_i64(emitter *e, int64_t value)
@@ -181,6 +191,7 @@ static inline tw_value *tw_emit_i64(emitter *e, int64_t value)
 tw_status tw_schedule_emit(scheduler *s, int group_number, tw_plan *plan, tw_plan_kernel *kernel, tw_plan_launch *launch);
 
 /* ---- order, batches, memory: memory.c ---- */
-tw_status tw_schedule_memory(scheduler *s, tw_plan *plan);
+tw_status tw_schedule_order(scheduler *s, int *order);
+tw_status tw_schedule_memory(scheduler *s, tw_plan *plan, const int *order);
 
 #endif

@@ -61,9 +61,11 @@ static trace_entry *new_entry(trace *t)
     return &t->entry[t->entries++];
 }
 
-static void add_expression(trace *t, const tw_index *x)
+void tw_trace_expression(trace *t, const tw_index *x)
 {
-    trace_entry *e = new_entry(t);
+    trace_entry *e = x ? new_entry(t) : NULL;
+    if (!x)
+        t->status = TW_ERR_MEMORY;
     if (e)
         *e = (trace_entry){.kind = TRACE_EXPRESSION, .linear = x};
 }
@@ -180,9 +182,9 @@ static void trace_inside(trace *t, const tw_value *v, const tw_index *const *at)
         if (!word[0] || !linear)
             t->status = TW_ERR_MEMORY;
         else
-            add_expression(t, linear), tw_trace_value(t, op->operand[0], word, false);
+            tw_trace_expression(t, linear), tw_trace_value(t, op->operand[0], word, false);
     } else if (op->code == TW_G_IOTA) {
-        add_expression(t, at[op->attr[1].i]);
+        tw_trace_expression(t, at[op->attr[1].i]);
     } else if (is_heavy(op)) { /* scans and scatters read whole values: their kernels look after themselves */
         for (uint32_t i = 0; i < op->operands; i++) {
             const tw_index *zero[TW_MAX_RANK];
@@ -196,7 +198,7 @@ static void trace_inside(trace *t, const tw_value *v, const tw_index *const *at)
             if ((t->status = tw_schedule_access(t->s, op, i, at, &x)) != TW_OK)
                 return;
             for (int g = 0; g < x.guards; g++)
-                add_expression(t, x.guard[g].x);
+                tw_trace_expression(t, x.guard[g].x);
             for (int d = 0; d < op->operand[i]->type.rank; d++)
                 trace_reads(t, x.at[d]);
             tw_trace_value(t, op->operand[i], x.at, false);

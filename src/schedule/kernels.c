@@ -1,0 +1,507 @@
+/* One tile program a group: loop variables to program ids and tiles, arguments, then pulling and storing each value.
+ *
+ * kind      programs                         a program holds
+ * FLAT      blocks of the last dimension     a tile of up to FLAT_BLOCK elements
+ * ROWS      rows                             a whole row: its statistics are reductions of one tile
+ * COLUMNS   [a] x blocks of b                all r of COLUMN_BLOCK columns
+ * DOT       batch x blocks of n x of m       [m block, k] x [k, n block]; the contraction's loop belongs to the back end
+ * PANEL     batch x blocks of rows           the panel [rows, n]; when something sums over rows, one program a batch loops over the blocks */
+#include "schedule/internal.h"
+#include "tile/tile.h"
+
+enum { FLAT_BLOCK = 4096, SMALL_INNER = 64, COLUMN_BLOCK = 64, DOT_ROWS = 512, DOT_COLUMNS = 64, PANEL_ROWS = 64 };
+
+static tw_value *check(emitter *e, tw_value *v)
+{
+    return v ? v : tw_emit_fail(e, tw_error_code());
+}
+
+/* ---- blocks ---- */
+
+/* A block that divides the extent, if one of at least half the wanted size exists: no masks then. */
+static int64_t even_block(int64_t extent, int64_t wanted)
+{
+    if (extent <= wanted)
+        return TW_MAX(extent, 1);
+    for (int64_t block = wanted; 2 * block >= wanted; block--)
+        if (extent % block == 0)
+            return block;
+    return wanted;
+}
+
+static void tile_var(frame *f, int v, int64_t wanted)
+{
+    f->var[v].kind = f->var[v].extent > 1 ? VAR_TILE : VAR_GRID;
+    f->var[v].block = f->var[v].kind == VAR_TILE ? even_block(f->var[v].extent, wanted) : 1;
+}
+
+static void choose_blocks(const group *k, frame *f)
+{
+    for (int i = 0; i < f->vars; i++) {
+        if (f->var[i].kind == VAR_GRID)
+            f->var[i].block = 1;
+        else if (f->var[i].extent == 1)
+            tile_var(f, i, 1);
+    }
+    int last = k->dims - 1;
+    switch (k->kind) {
+    case GROUP_FLAT:
+        if (last >= 0)
+            tile_var(f, last, FLAT_BLOCK);
+        if (last > 0 && k->dim[last] < SMALL_INNER)
+            tile_var(f, last - 1, TW_MAX(FLAT_BLOCK / 4 / k->dim[last], 1));
+        break;
+    case GROUP_COLUMNS:
+        tile_var(f, 2, COLUMN_BLOCK);
+        break;
+    case GROUP_DOT:
+        tile_var(f, 1, DOT_ROWS);
+        tile_var(f, 2, DOT_COLUMNS);
+        break;
+    case GROUP_PANEL:
+        tile_var(f, f->row, PANEL_ROWS);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- variables ---- */
+
+static tw_value *scaled(emitter *e, tw_value *x, int64_t factor)
+{
+    return !x || factor == 1 ? x : check(e, tw_t_mul(e->g, x, tw_emit_i64(e, factor)));
+}
+
+/* A variable's value: a scalar for grid variables; for tiles, base (NULL: 0) + arange. */
+static void set_variable(emitter *e, int v, tw_value *base)
+{
+    const var *x = &e->f.var[v];
+    tw_dim block = x->block;
+    if (x->kind == VAR_GRID) {
+        e->base[v] = (emitted){base ? base : tw_emit_i64(e, 0), 0};
+        return;
+    }
+    tw_value *tile = check(e, tw_t_arange(e->g, 1, &block));
+    if (tile && base)
+        tile = check(e, tw_t_add(e->g, tile, base));
+    e->base[v] = (emitted){tile, 1u << v};
+}
+
+/* Program id to variables, the last one fastest; returns the number of programs. */
+static int64_t lay_out_grid(emitter *e, const bool *looped)
+{
+    int64_t programs = 1;
+    tw_value *id = check(e, tw_t_program_id(e->g, 0));
+    for (int v = e->f.vars - 1; v >= 0; v--) {
+        const var *x = &e->f.var[v];
+        int64_t blocks = (x->extent + x->block - 1) / TW_MAX(x->block, 1);
+        if (looped[v])
+            continue;
+        if (blocks <= 1) {
+            set_variable(e, v, NULL);
+            continue;
+        }
+        tw_value *mine = id;
+        bool outermost = true;
+        for (int w = 0; w < v; w++)
+            outermost = outermost && (looped[w] || e->f.var[w].extent <= e->f.var[w].block);
+        if (!outermost && id) {
+            mine = check(e, tw_t_rem(e->g, id, tw_emit_i64(e, blocks)));
+            id = check(e, tw_t_div(e->g, id, tw_emit_i64(e, blocks)));
+        }
+        set_variable(e, v, scaled(e, mine, x->block));
+        programs *= blocks;
+    }
+    return programs;
+}
+
+/* ---- arguments ---- */
+
+static void add_argument(emitter *e, const tw_value *v, bool written)
+{
+    for (int i = 0; i < e->buffers; i++)
+        if (e->buffer[i] == v && e->written[i] == written)
+            return;
+    if (e->buffers == (int)TW_COUNT(e->buffer)) {
+        tw_emit_fail(e, tw_error(TW_ERR_INTERNAL, "schedule: a kernel of more than %zu buffers", TW_COUNT(e->buffer)));
+        return;
+    }
+    e->buffer[e->buffers] = v;
+    e->written[e->buffers] = written;
+    e->pointer[e->buffers] = check(e, tw_tile_pointer(e->g, e->buffers, (tw_dtype)v->type.dtype));
+    e->buffers++;
+}
+
+static tw_status add_arguments(emitter *e, int number)
+{
+    const group *k = e->k;
+    trace t;
+    frame f = e->f;
+    tw_trace_init(&t, e->s, &f, number);
+    for (int i = 0; i < k->values; i++) {
+        const tw_index *at[TW_MAX_RANK];
+        TW_TRY(tw_group_at(e->s, k, &f, k->value[i], at));
+        tw_trace_value(&t, k->value[i], at, true);
+    }
+    TW_TRY(t.status);
+    for (int i = 0; i < t.entries; i++) {
+        if (t.entry[i].kind != TRACE_LOAD)
+            continue;
+        int before = e->buffers;
+        add_argument(e, t.entry[i].value, false);
+        if (e->buffers > before)
+            e->bytes += facts_of(e->s, t.entry[i].value)->count * (int64_t)tw_dtype_size((tw_dtype)t.entry[i].value->type.dtype);
+    }
+    for (int i = 0; i < t.entries; i++)
+        if (t.entry[i].kind == TRACE_PULLED)
+            e->flops += facts_of(e->s, t.entry[i].value)->class == TW_CLASS_POINTWISE ? facts_of(e->s, t.entry[i].value)->count : 0;
+    for (int i = 0; i < k->values; i++) {
+        if (!facts_of(e->s, k->value[i])->stored)
+            continue;
+        add_argument(e, k->value[i], true);
+        e->bytes += facts_of(e->s, k->value[i])->count * (int64_t)tw_dtype_size((tw_dtype)k->value[i]->type.dtype);
+    }
+    e->f = f; /* inner variables that tracing found: emission finds the same ones */
+    return e->status;
+}
+
+/* ---- bodies ---- */
+
+static tw_status store_value(emitter *e, const tw_value *v)
+{
+    const tw_index *at[TW_MAX_RANK];
+    TW_TRY(tw_group_at(e->s, e->k, &e->f, v, at));
+    tw_emit_store(e, v, at, tw_emit_value(e, v, at, true));
+    return e->status;
+}
+
+static tw_status emit_straight(emitter *e)
+{
+    for (int i = 0; i < e->k->values; i++)
+        if (facts_of(e->s, e->k->value[i])->stored)
+            TW_TRY(store_value(e, e->k->value[i]));
+    return e->status;
+}
+
+static const tw_op *dot_of(const scheduler *s, const tw_value *v)
+{
+    const value_facts *f = facts_of(s, v);
+    return f->class == TW_CLASS_CONTRACTION ? f->op : f->dot;
+}
+
+/* Does this contraction sum over the panel's rows? */
+static bool sums_rows(const scheduler *s, const tw_op *dot)
+{
+    const value_facts *a = facts_of(s, dot->operand[0]), *b = facts_of(s, dot->operand[1]);
+    return a->panel ? a->transposed : b->panel && !b->transposed;
+}
+
+/* The element of the contraction inside value v (v itself or what its epilogue is made from). */
+static tw_status dot_at(emitter *e, const tw_op *dot, const tw_index **at)
+{
+    return tw_group_at(e->s, e->k, &e->f, &dot->result[0], at);
+}
+
+static tw_value *zero_matrix(emitter *e, const tw_op *dot, const tw_index *const *at)
+{
+    int rank = dot->result[0].type.rank;
+    tw_dim dims[2];
+    tw_dtype dtype = (tw_dtype)dot->result[0].type.dtype;
+    for (int i = 0; i < 2; i++)
+        dims[i] = at[rank - 2 + i]->terms ? e->f.var[at[rank - 2 + i]->term[0].atom->var].block : 1;
+    if (dtype == TW_F16 || dtype == TW_BF16)
+        dtype = TW_F32;
+    return check(e, tw_t_broadcast(e->g, tw_emit_constant(e, dtype, 0, 0), 2, dims));
+}
+
+/* for rows: panels; store what belongs to these rows; add to what sums over rows. Then store the sums. */
+static tw_status emit_looped(emitter *e)
+{
+    const group *k = e->k;
+    tw_value *init[3 + MOST_OUTPUTS] = {tw_emit_i64(e, 0), tw_emit_i64(e, e->f.var[e->f.row].extent), tw_emit_i64(e, e->f.var[e->f.row].block)};
+    const tw_op *summed[MOST_OUTPUTS];
+    tw_value *carried[MOST_OUTPUTS];
+    int sums = 0, rows[MOST_OUTPUTS], columns[MOST_OUTPUTS];
+    const tw_index *at[TW_MAX_RANK];
+    for (int i = 0; i < k->values; i++) {
+        const tw_op *dot = dot_of(e->s, k->value[i]);
+        bool known = !sums_rows(e->s, dot);
+        for (int j = 0; j < sums; j++)
+            known = known || summed[j] == dot;
+        if (known)
+            continue;
+        TW_TRY(dot_at(e, dot, at));
+        init[3 + sums] = zero_matrix(e, dot, at);
+        summed[sums++] = dot;
+    }
+    TW_TRY(e->status);
+    tw_op *loop = tw_t_for(e->g, init[0], init[1], init[2], sums, init + 3);
+    tw_value *row = loop ? tw_block_add_arg(e->g, loop->region[0], tw_type_scalar(TW_I64)) : NULL;
+    for (int i = 0; i < sums && loop; i++)
+        carried[i] = tw_block_add_arg(e->g, loop->region[0], init[3 + i]->type);
+    if (!row || (sums && !carried[sums - 1]))
+        return tw_error_code() ? tw_error_code() : TW_ERR_MEMORY;
+    tw_graph_insert_at_end(e->g, loop->region[0]);
+    tw_emit_forget(e);
+    set_variable(e, e->f.row, row);
+    for (int i = 0; i < k->values; i++)
+        if (!sums_rows(e->s, dot_of(e->s, k->value[i])))
+            TW_TRY(store_value(e, k->value[i]));
+    for (int i = 0; i < sums; i++) {
+        TW_TRY(dot_at(e, summed[i], at));
+        carried[i] = tw_emit_dot_tile(e, summed[i], at, carried[i], &rows[i], &columns[i]);
+        TW_TRY(e->status);
+    }
+    if (!tw_t_yield(e->g, sums, carried))
+        return tw_error_code();
+    tw_graph_insert_at_end(e->g, e->g->body);
+    tw_emit_forget(e);
+    TW_TRY(tw_op_finish(e->g, loop));
+    for (int i = 0; i < sums; i++) {
+        TW_TRY(dot_at(e, summed[i], at));
+        emitted x = tw_emit_from_matrix(e, &loop->result[i], rows[i], columns[i]);
+        tw_dtype dtype = (tw_dtype)summed[i]->result[0].type.dtype;
+        if (x.v && x.v->type.dtype != dtype)
+            x.v = check(e, tw_t_cast(e->g, x.v, dtype));
+        tw_emit_remember(e, &summed[i]->result[0], at, x);
+    }
+    for (int i = 0; i < k->values; i++) {
+        const tw_value *v = k->value[i];
+        if (!sums_rows(e->s, dot_of(e->s, v)))
+            continue;
+        TW_TRY(tw_group_at(e->s, k, &e->f, v, at));
+        tw_emit_store(e, v, at, tw_emit_value(e, v, at, v != &dot_of(e->s, v)->result[0]));
+    }
+    return e->status;
+}
+
+/* ---- scans and scatters ---- */
+
+static tw_status emit_scan(emitter *e, int64_t *programs)
+{
+    const tw_value *y = e->k->value[0];
+    const tw_op *op = y->def;
+    const tw_value *x = op->operand[0];
+    int64_t a, r, b, axis = op->attr[0].i;
+    tw_schedule_axis_form(facts_of(e->s, y), (int)axis, &a, &r, &b);
+    int outer = tw_frame_add(&e->f, (var){.kind = VAR_GRID, .extent = a, .block = 1});
+    int along = tw_frame_add(&e->f, (var){.kind = VAR_TILE, .role = ROLE_INNER, .extent = r});
+    int inner = tw_frame_add(&e->f, (var){.kind = VAR_TILE, .extent = b});
+    choose_blocks(e->k, &e->f);
+    tile_var(&e->f, inner, COLUMN_BLOCK);
+    add_argument(e, x, false);
+    add_argument(e, y, true);
+    bool none[MOST_VARS] = {false};
+    *programs = lay_out_grid(e, none);
+    tw_arena *m = e->s->arena;
+    const tw_index *at[TW_MAX_RANK], *linear = tw_index_scale(m, tw_index_var(m, outer, a), r);
+    linear = tw_index_scale(m, tw_index_add(m, linear, tw_index_var(m, along, r)), b);
+    linear = tw_index_add(m, linear, tw_index_var(m, inner, b));
+    tw_index_unravel(m, linear, y->type.rank, facts_of(e->s, y)->shape, at);
+    emitted v = tw_emit_value(e, x, at, false);
+    TW_TRY(e->status);
+    if (r > 1) {
+        v = tw_emit_align(e, v, v.set | 1u << along);
+        int kind = op->code == TW_G_CUMSUM ? TW_T_SCAN_SUM : TW_T_SCAN_PROD;
+        v.v = v.v ? check(e, tw_t_scan(e->g, v.v, 0, kind, op->attr[1].i != 0)) : NULL;
+    }
+    tw_emit_store(e, y, at, v);
+    return e->status;
+}
+
+/* A program owns columns of the result: it copies x there, then adds or writes the sources in order, so that repeated indices are safe. */
+static tw_status emit_scatter(emitter *e, int64_t *programs)
+{
+    const tw_value *y = e->k->value[0];
+    const tw_op *op = y->def;
+    const tw_value *x = op->operand[0], *index = op->operand[1], *source = op->operand[2];
+    int64_t a, n, b, sa, r, sb, axis = op->attr[0].i;
+    bool sliced = op->code == TW_G_INDEX_ADD;
+    tw_schedule_axis_form(facts_of(e->s, y), (int)axis, &a, &n, &b);
+    tw_schedule_axis_form(facts_of(e->s, sliced ? source : index), (int)axis, &sa, &r, &sb);
+    if (sa != a || (sb != b && axis + 1 < y->type.rank))
+        return tw_error(TW_ERR_UNSUPPORTED, "schedule: %s with an index smaller than x beside the axis", op->info->name);
+    int outer = tw_frame_add(&e->f, (var){.kind = VAR_GRID, .extent = a, .block = 1});
+    int place = tw_frame_add(&e->f, (var){.kind = VAR_TILE, .role = ROLE_INNER, .extent = n});
+    int inner = tw_frame_add(&e->f, (var){.kind = VAR_TILE, .extent = b});
+    int step = tw_frame_add(&e->f, (var){.kind = VAR_GRID, .extent = TW_MAX(r, 2), .block = 1});
+    choose_blocks(e->k, &e->f);
+    tile_var(&e->f, inner, COLUMN_BLOCK);
+    add_argument(e, x, false);
+    add_argument(e, index, false);
+    add_argument(e, source, false);
+    add_argument(e, y, true);
+    bool looped[MOST_VARS] = {false};
+    looped[step] = true;
+    *programs = lay_out_grid(e, looped);
+    tw_arena *m = e->s->arena;
+    const tw_index *at[TW_MAX_RANK], *from[TW_MAX_RANK], *where[TW_MAX_RANK], *linear;
+    linear = tw_index_add(m, tw_index_scale(m, tw_index_var(m, outer, a), n), tw_index_var(m, place, n));
+    linear = tw_index_add(m, tw_index_scale(m, linear, b), tw_index_var(m, inner, b));
+    tw_index_unravel(m, linear, y->type.rank, facts_of(e->s, y)->shape, at);
+    tw_emit_store(e, y, at, tw_emit_value(e, x, at, false));
+    TW_TRY(e->status);
+    tw_value *bounds[] = {tw_emit_i64(e, 0), tw_emit_i64(e, r), tw_emit_i64(e, 1)};
+    tw_op *loop = tw_t_for(e->g, bounds[0], bounds[1], bounds[2], 0, NULL);
+    tw_value *i = loop ? tw_block_add_arg(e->g, loop->region[0], tw_type_scalar(TW_I64)) : NULL;
+    if (!i)
+        return tw_error_code();
+    tw_graph_insert_at_end(e->g, loop->region[0]);
+    tw_emit_forget(e);
+    e->base[step] = (emitted){i, 0};
+    linear = tw_index_add(m, tw_index_scale(m, tw_index_var(m, outer, a), r), tw_index_var(m, step, TW_MAX(r, 2)));
+    linear = tw_index_add(m, tw_index_scale(m, linear, b), tw_index_var(m, inner, b));
+    tw_index_unravel(m, linear, source->type.rank, facts_of(e->s, source)->shape, from);
+    if (sliced)
+        where[0] = tw_index_var(m, step, TW_MAX(r, 2));
+    else
+        memcpy(where, from, sizeof where);
+    for (int d = 0; d < y->type.rank; d++)
+        at[d] = d == axis ? tw_index_read(m, index, index->type.rank, where, n) : from[d];
+    emitted v = tw_emit_value(e, source, from, false);
+    if (op->code != TW_G_SCATTER) { /* what this program wrote is read back through the same argument */
+        emitted old = tw_emit_load_stored(e, y, at);
+        uint32_t set = old.set | v.set;
+        old = set ? tw_emit_align(e, old, set) : old;
+        v = set ? tw_emit_align(e, v, set) : v;
+        v = (emitted){old.v && v.v ? check(e, tw_t_add(e->g, old.v, v.v)) : NULL, set};
+    }
+    tw_emit_store(e, y, at, v);
+    TW_TRY(e->status);
+    if (!tw_t_yield(e->g, 0, NULL))
+        return tw_error_code();
+    tw_graph_insert_at_end(e->g, e->g->body);
+    return tw_op_finish(e->g, loop);
+}
+
+/* ---- names for people ---- */
+
+static tw_kernel_kind kind_of(const scheduler *s, const group *k)
+{
+    if (k->kind == GROUP_DOT)
+        return TW_KIND_MATMUL;
+    if (k->kind == GROUP_PANEL)
+        return TW_KIND_ATTENTION;
+    if (k->kind == GROUP_ROWS)
+        return TW_KIND_NORM_SOFTMAX;
+    if (k->kind == GROUP_FLAT)
+        return TW_KIND_POINTWISE;
+    (void)s;
+    return TW_KIND_OTHER;
+}
+
+static tw_status describe(emitter *e, const trace *t, tw_plan *plan, tw_plan_kernel *kernel)
+{
+    static const char *const kinds[] = {"pointwise", "rows", "columns", "matmul", "attention", "scan", "scatter"};
+    tw_text contents = {0}, name = {0};
+    tw_text_add(&name, "%s", kinds[e->k->kind]);
+    for (int i = 0; i < e->k->values; i++)
+        tw_text_add(&name, "_%s", e->k->value[i]->def->info->name);
+    for (int i = 0; i < t->entries; i++)
+        if (t->entry[i].kind == TRACE_PULLED || t->entry[i].kind == TRACE_OWN)
+            tw_text_add(&contents, "%s ", t->entry[i].value->def->info->name);
+    for (int i = 0; i < e->k->values; i++)
+        tw_text_add(&contents, "%s ", e->k->value[i]->def->info->name);
+    kernel->name = tw_arena_text(plan->arena, "%.60s", tw_text_string(&name));
+    kernel->contents = tw_arena_text(plan->arena, "%s", tw_text_string(&contents));
+    kernel->kind = kind_of(e->s, e->k);
+    tw_text_free(&contents);
+    tw_text_free(&name);
+    return kernel->name && kernel->contents ? TW_OK : TW_ERR_MEMORY;
+}
+
+static tw_status trace_contents(emitter *e, int number, trace *t)
+{
+    frame f;
+    TW_TRY(tw_group_frame(e->s, e->k, &f));
+    tw_trace_init(t, e->s, &f, number);
+    for (int i = 0; i < e->k->values && e->k->kind < GROUP_SCAN; i++) {
+        const tw_index *at[TW_MAX_RANK];
+        TW_TRY(tw_group_at(e->s, e->k, &f, e->k->value[i], at));
+        tw_trace_value(t, e->k->value[i], at, true);
+    }
+    t->f = NULL;
+    return t->status;
+}
+
+static int64_t dot_flops(const scheduler *s, const group *k)
+{
+    int64_t flops = 0;
+    for (int i = 0; i < k->values; i++) {
+        const tw_op *dot = dot_of(s, k->value[i]);
+        if (dot)
+            flops += 2 * facts_of(s, &dot->result[0])->count * facts_of(s, dot->operand[0])->shape[dot->operand[0]->type.rank - 1];
+    }
+    return flops;
+}
+
+/* ---- the whole ---- */
+
+static tw_status emit_body(emitter *e, int number, int64_t *programs)
+{
+    const group *k = e->k;
+    bool looped[MOST_VARS] = {false};
+    if (k->kind == GROUP_SCAN)
+        return emit_scan(e, programs);
+    if (k->kind == GROUP_SCATTER)
+        return emit_scatter(e, programs);
+    TW_TRY(add_arguments(e, number));
+    choose_blocks(k, &e->f);
+    bool loops = false;
+    for (int i = 0; k->kind == GROUP_PANEL && i < k->values; i++)
+        loops = loops || sums_rows(e->s, dot_of(e->s, k->value[i]));
+    if (loops)
+        looped[e->f.row] = true;
+    *programs = lay_out_grid(e, looped);
+    TW_TRY(e->status);
+    return loops ? emit_looped(e) : emit_straight(e);
+}
+
+/* A size-free program counts its elements at run time: the extent is its one scalar argument. */
+static tw_status emit_size_free(emitter *e, int number, int64_t *programs)
+{
+    TW_TRY(add_arguments(e, number));
+    tw_value *n = check(e, tw_tile_scalar(e->g, e->buffers, TW_I64));
+    e->f.var[0] = (var){.kind = VAR_TILE, .extent = e->k->dim[0], .block = FLAT_BLOCK};
+    e->size = n;
+    set_variable(e, 0, scaled(e, check(e, tw_t_program_id(e->g, 0)), FLAT_BLOCK));
+    *programs = (e->k->dim[0] + FLAT_BLOCK - 1) / FLAT_BLOCK;
+    TW_TRY(e->status);
+    return emit_straight(e);
+}
+
+tw_status tw_schedule_emit(scheduler *s, int number, tw_plan *plan, tw_plan_kernel *kernel, tw_plan_launch *launch)
+{
+    group *k = s->groups[number];
+    emitter e = {.s = s, .k = k, .status = TW_OK};
+    int64_t programs = 1;
+    bool size_free = false;
+    trace t;
+    if (k->kind == GROUP_FLAT) {
+        TW_TRY(tw_schedule_refine(s, k, number));
+        TW_TRY(tw_schedule_size_free(s, k, number, &size_free));
+    }
+    TW_TRY(tw_group_frame(s, k, &e.f));
+    if (!(e.g = tw_tile_program_create("kernel")))
+        return TW_ERR_MEMORY;
+    kernel->program = e.g;
+    TW_TRY(size_free ? emit_size_free(&e, number, &programs) : emit_body(&e, number, &programs));
+    bool changed;
+    TW_TRY(tw_pass_cse(&e.g, &changed));
+    TW_TRY(tw_pass_dce(&e.g, &changed));
+    TW_TRY(trace_contents(&e, number, &t));
+    TW_TRY(describe(&e, &t, plan, kernel));
+    e.g->grid[0] = size_free ? 1 : programs; /* the grid of a size-free program belongs to the launch */
+    e.g->name = tw_arena_text(e.g->arena, "%s", kernel->name);
+    kernel->hash = tw_graph_hash(e.g);
+    *launch = (tw_plan_launch){.arguments = e.buffers, .grid = {programs, 1, 1}, .flops = e.flops + dot_flops(s, k), .bytes = e.bytes};
+    launch->slot = tw_arena_alloc(plan->arena, (size_t)TW_MAX(e.buffers, 1) * sizeof *launch->slot);
+    launch->scalar = tw_arena_copy(plan->arena, &k->dim[0], sizeof *launch->scalar);
+    launch->scalars = size_free;
+    if (!launch->slot || !launch->scalar)
+        return TW_ERR_MEMORY;
+    for (int i = 0; i < e.buffers; i++)
+        launch->slot[i] = (int)e.buffer[i]->id;
+    return TW_OK;
+}
