@@ -446,6 +446,7 @@ def main():
     p.add_argument("--graph")
     p.add_argument("--tile")
     p.add_argument("--out")
+    p.add_argument("--flat", help="also a copy of each file in this folder, by its last name (for meson)")
     p.add_argument("--list-outputs", action="store_true")
     a = p.parse_args()
     if a.list_outputs:
@@ -461,8 +462,10 @@ def main():
     for name, text in zip(OUTPUTS, texts):
         path = os.path.join(a.out, name)
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(text)
+        paths = [path] + ([os.path.join(a.flat, os.path.basename(name))] if a.flat else [])
+        for target in paths:
+            with open(target, "w", encoding="utf-8") as f:
+                f.write(text)
 
 
 if __name__ == "__main__":

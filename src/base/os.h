@@ -20,7 +20,7 @@ tw_status tw_os_read_file(const char *path, size_t most, void **data, size_t *by
 typedef struct tw_os_writer tw_os_writer;
 tw_status tw_os_writer_open(const char *path, tw_os_writer **writer);
 tw_status tw_os_writer_write(tw_os_writer *writer, const void *data, size_t bytes);
-tw_status tw_os_writer_commit(tw_os_writer *writer); /* frees the writer, whatever it returns */
+tw_status tw_os_writer_commit(tw_os_writer *writer, bool durable); /* frees the writer in any case; durable: survives a power cut */
 void tw_os_writer_cancel(tw_os_writer *writer);      /* frees it and leaves what was there before */
 tw_status tw_os_map_file(const char *path, const void **data, size_t *bytes); /* read-only mapping */
 void tw_os_unmap(const void *data, size_t bytes);

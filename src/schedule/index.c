@@ -187,7 +187,7 @@ static const tw_index *finish(tw_arena *a, builder *b)
         return NULL;
     *x = (tw_index){b->constant, b->terms, term, b->constant, b->constant, mix(3, (uint64_t)b->constant)};
     for (int i = 0; i < b->terms; i++) {
-        int64_t low, high, c = term[i].coefficient;
+        int64_t low = 0, high = 0, c = term[i].coefficient;
         atom_bounds(term[i].atom, &low, &high);
         x->low += c * (c > 0 ? low : high);
         x->high += c * (c > 0 ? high : low);

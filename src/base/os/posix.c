@@ -193,17 +193,17 @@ static void sync_folder_of(const char *path)
     }
 }
 
-tw_status tw_os_writer_commit(tw_os_writer *w)
+tw_status tw_os_writer_commit(tw_os_writer *w, bool durable)
 {
-    tw_status status = fsync(w->fd) == 0 || errno == EINVAL ? TW_OK : refused("cannot write", w->path);
+    tw_status status = !durable || fsync(w->fd) == 0 || errno == EINVAL ? TW_OK : refused("cannot write", w->path);
     if (close(w->fd) != 0 && status == TW_OK)
         status = refused("cannot write", w->path);
     if (status == TW_OK && rename(w->temporary, w->path) != 0)
         status = refused("cannot replace", w->path);
-    if (status == TW_OK)
-        sync_folder_of(w->path);
-    else
+    if (status != TW_OK)
         unlink(w->temporary);
+    else if (durable)
+        sync_folder_of(w->path);
     free_writer(w);
     return status;
 }

@@ -1,0 +1,18 @@
+/* What target.c, jit.c and cache.c share. */
+#ifndef TW_HOST_H
+#define TW_HOST_H
+
+#include <llvm-c/TargetMachine.h>
+
+#include "codegen/codegen.h"
+
+/* A target machine for the calling thread's use; the caller disposes of it. NULL: error set. */
+LLVMTargetMachineRef tw_host_machine(void);
+const char *tw_host_features(void);
+
+/* The disk cache: object files by key. All failures only cost the cache. */
+tw_hash tw_cache_key(const tw_graph *program);
+bool tw_cache_read(tw_hash key, void **object, size_t *bytes); /* tw_free the object */
+void tw_cache_write(tw_hash key, const void *object, size_t bytes);
+
+#endif

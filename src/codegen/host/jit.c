@@ -1,0 +1,261 @@
+/* LLVM IR to loaded code: a few passes, one object in memory, linked by ORC. The object also goes to the disk cache. */
+#include "codegen/host/host.h"
+#include "codegen/host/lower.h"
+
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Error.h>
+#include <llvm-c/LLJIT.h>
+#include <llvm-c/Orc.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/os.h"
+
+struct tw_kernel {
+    tw_host_kernel_fn *entry;
+    tw_host_scratch_fn *scratch;
+    LLVMOrcResourceTrackerRef tracker;
+    LLVMOrcJITDylibRef dylib;
+    _Atomic int references;
+    bool cached;
+};
+
+/* Constant and tested: an unknown pass name would abort the process. */
+static const char PASSES[] = "function(instcombine,early-cse,loop-mssa(licm),early-cse)";
+
+static LLVMOrcLLJITRef jit;
+static _Atomic int next_dylib;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static tw_status llvm_error(LLVMErrorRef error, const char *what)
+{
+    char *message = LLVMGetErrorMessage(error);
+    tw_status status = tw_error(TW_ERR_INTERNAL, "host: %s: %s", what, message);
+    LLVMDisposeErrorMessage(message);
+    return status;
+}
+
+static void start_jit(void)
+{
+    tw_host_target_get();
+    LLVMErrorRef error = LLVMOrcCreateLLJIT(&jit, NULL);
+    if (error) {
+        llvm_error(error, "cannot start the JIT");
+        jit = NULL;
+    }
+}
+
+/* ---- IR to object ---- */
+
+static tw_status optimise(LLVMModuleRef module, LLVMTargetMachineRef machine)
+{
+    char *triple = LLVMGetTargetMachineTriple(machine);
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+    LLVMSetTarget(module, triple);
+    LLVMSetModuleDataLayout(module, layout);
+    LLVMDisposeTargetData(layout);
+    LLVMDisposeMessage(triple);
+#ifndef NDEBUG
+    char *message = NULL;
+    if (LLVMVerifyModule(module, LLVMReturnStatusAction, &message)) {
+        tw_status status = tw_error(TW_ERR_INTERNAL, "host: LLVM refuses the module: %.600s", message);
+        LLVMDisposeMessage(message);
+        return status;
+    }
+    LLVMDisposeMessage(message);
+#endif
+    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
+    LLVMErrorRef error = LLVMRunPasses(module, PASSES, machine, options);
+    LLVMDisposePassBuilderOptions(options);
+    return error ? llvm_error(error, "passes") : TW_OK;
+}
+
+static tw_status make_object(const tw_graph *program, LLVMCodeGenFileType kind, LLVMMemoryBufferRef *object)
+{
+    LLVMTargetMachineRef machine = tw_host_machine();
+    if (!machine)
+        return tw_error_code();
+    LLVMContextRef context = LLVMContextCreate();
+    LLVMModuleRef module = NULL;
+    char *message = NULL;
+    tw_status status = tw_host_lower(program, context, &module);
+    if (status == TW_OK)
+        status = optimise(module, machine);
+    if (status == TW_OK && tw_log_on(TW_LOG_LLVM)) {
+        char *text = LLVMPrintModuleToString(module);
+        tw_log(TW_LOG_LLVM, "%s", text);
+        LLVMDisposeMessage(text);
+    }
+    if (status == TW_OK && LLVMTargetMachineEmitToMemoryBuffer(machine, module, kind, &message, object)) {
+        status = tw_error(TW_ERR_INTERNAL, "host: code generation: %s", message);
+        LLVMDisposeMessage(message);
+    }
+    if (module)
+        LLVMDisposeModule(module);
+    LLVMContextDispose(context);
+    LLVMDisposeTargetMachine(machine);
+    return status;
+}
+
+/* ---- object to code ---- */
+
+static pthread_mutex_t link_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Every kernel defines the same two names, so each is a library of its own. */
+static tw_status link_object(LLVMMemoryBufferRef object, tw_kernel *k)
+{
+    char name[32];
+    LLVMOrcExecutionSessionRef session = LLVMOrcLLJITGetExecutionSession(jit);
+    snprintf(name, sizeof name, "k%d", atomic_fetch_add(&next_dylib, 1));
+    k->dylib = LLVMOrcExecutionSessionCreateBareJITDylib(session, name);
+    LLVMOrcDefinitionGeneratorRef process = NULL;
+    LLVMErrorRef error = LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, LLVMOrcLLJITGetGlobalPrefix(jit), NULL, NULL);
+    if (error) {
+        LLVMDisposeMemoryBuffer(object);
+        return llvm_error(error, "process symbols");
+    }
+    LLVMOrcJITDylibAddGenerator(k->dylib, process);
+    k->tracker = LLVMOrcJITDylibCreateResourceTracker(k->dylib);
+    error = LLVMOrcLLJITAddObjectFileWithRT(jit, k->tracker, object);
+    return error ? llvm_error(error, "link") : TW_OK;
+}
+
+typedef struct lookup_result {
+    LLVMErrorRef error;
+    uint64_t kernel, scratch;
+    LLVMOrcSymbolStringPoolEntryRef kernel_name;
+} lookup_result;
+
+static void looked_up(LLVMErrorRef error, LLVMOrcCSymbolMapPairs pairs, size_t count, void *data)
+{
+    lookup_result *r = data;
+    r->error = error;
+    for (size_t i = 0; i < count && !error; i++)
+        *(pairs[i].Name == r->kernel_name ? &r->kernel : &r->scratch) = pairs[i].Sym.Address;
+}
+
+static tw_status find_entries(tw_kernel *k)
+{
+    LLVMOrcExecutionSessionRef session = LLVMOrcLLJITGetExecutionSession(jit);
+    lookup_result r = {.kernel_name = LLVMOrcLLJITMangleAndIntern(jit, "tw_kernel")};
+    LLVMOrcSymbolStringPoolEntryRef scratch = LLVMOrcLLJITMangleAndIntern(jit, "tw_scratch");
+    LLVMOrcCJITDylibSearchOrderElement order = {k->dylib, LLVMOrcJITDylibLookupFlagsMatchAllSymbols};
+    LLVMOrcCLookupSetElement symbols[] = {{r.kernel_name, LLVMOrcSymbolLookupFlagsRequiredSymbol},
+                                          {scratch, LLVMOrcSymbolLookupFlagsRequiredSymbol}};
+    LLVMOrcRetainSymbolStringPoolEntry(r.kernel_name);
+    LLVMOrcExecutionSessionLookup(session, LLVMOrcLookupKindStatic, &order, 1, symbols, 2, looked_up, &r);
+    LLVMOrcReleaseSymbolStringPoolEntry(r.kernel_name);
+    if (r.error)
+        return llvm_error(r.error, "look-up");
+    k->entry = (tw_host_kernel_fn *)(uintptr_t)r.kernel;
+    k->scratch = (tw_host_scratch_fn *)(uintptr_t)r.scratch;
+    return k->entry && k->scratch ? TW_OK : tw_error(TW_ERR_INTERNAL, "host: the object has no kernel");
+}
+
+static void destroy(tw_kernel *k)
+{
+    pthread_mutex_lock(&link_lock);
+    if (k->tracker) {
+        LLVMErrorRef error = LLVMOrcResourceTrackerRemove(k->tracker);
+        if (error)
+            LLVMConsumeError(error);
+        LLVMOrcReleaseResourceTracker(k->tracker);
+    }
+    pthread_mutex_unlock(&link_lock);
+    tw_free(k);
+}
+
+static tw_status load(LLVMMemoryBufferRef object, bool cached, tw_kernel **kernel)
+{
+    tw_kernel *k = tw_alloc_zero(1, sizeof *k);
+    if (!k) {
+        LLVMDisposeMemoryBuffer(object);
+        return TW_ERR_MEMORY;
+    }
+    k->references = 1;
+    k->cached = cached;
+    pthread_mutex_lock(&link_lock);
+    tw_status status = link_object(object, k);
+    if (status == TW_OK)
+        status = find_entries(k);
+    pthread_mutex_unlock(&link_lock);
+    if (status == TW_OK)
+        *kernel = k;
+    else
+        destroy(k);
+    return status;
+}
+
+tw_status tw_host_compile(const tw_graph *program, tw_kernel **kernel)
+{
+    LLVMMemoryBufferRef object = NULL;
+    void *bytes = NULL;
+    size_t count = 0;
+    *kernel = NULL;
+    pthread_once(&once, start_jit);
+    if (!jit)
+        return tw_error(TW_ERR_INTERNAL, "host: the JIT could not be started");
+    tw_hash key = tw_cache_key(program);
+    if (tw_cache_read(key, &bytes, &count)) {
+        object = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, count, "cached");
+        tw_free(bytes);
+        if (load(object, true, kernel) == TW_OK)
+            return TW_OK;
+        tw_error_clear(); /* whatever was wrong with it: compile */
+    }
+    TW_TRY(make_object(program, LLVMObjectFile, &object));
+    tw_cache_write(key, LLVMGetBufferStart(object), LLVMGetBufferSize(object));
+    return load(object, false, kernel);
+}
+
+tw_host_kernel_fn *tw_kernel_entry(const tw_kernel *kernel)
+{
+    return kernel->entry;
+}
+
+int64_t tw_kernel_scratch_bytes(const tw_kernel *kernel, const int64_t *scalars)
+{
+    return kernel->scratch(scalars);
+}
+
+bool tw_kernel_from_cache(const tw_kernel *kernel)
+{
+    return kernel->cached;
+}
+
+void tw_kernel_retain(tw_kernel *kernel)
+{
+    atomic_fetch_add(&kernel->references, 1);
+}
+
+void tw_kernel_release(tw_kernel *kernel)
+{
+    if (kernel && atomic_fetch_sub(&kernel->references, 1) == 1)
+        destroy(kernel);
+}
+
+tw_status tw_host_emit(const tw_graph *program, const char *stage, tw_text *out)
+{
+    LLVMMemoryBufferRef buffer = NULL;
+    if (!strcmp(stage, "asm")) {
+        TW_TRY(make_object(program, LLVMAssemblyFile, &buffer));
+        tw_text_add_bytes(out, LLVMGetBufferStart(buffer), LLVMGetBufferSize(buffer));
+        LLVMDisposeMemoryBuffer(buffer);
+        return TW_OK;
+    }
+    if (strcmp(stage, "llvm"))
+        return tw_error(TW_ERR_VALUE, "host: stage '%s'; expected llvm or asm", stage);
+    LLVMContextRef context = LLVMContextCreate();
+    LLVMModuleRef module = NULL;
+    tw_status status = tw_host_lower(program, context, &module);
+    if (status == TW_OK) {
+        char *text = LLVMPrintModuleToString(module);
+        tw_text_add(out, "%s", text);
+        LLVMDisposeMessage(text);
+    }
+    if (module)
+        LLVMDisposeModule(module);
+    LLVMContextDispose(context);
+    return status;
+}

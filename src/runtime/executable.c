@@ -1,0 +1,87 @@
+/* A plan's kernels, compiled side by side. */
+#include <stdatomic.h>
+
+#include "base/os.h"
+#include "runtime/runtime.h"
+
+typedef struct work {
+    tw_executable *e;
+    _Atomic int next;
+    _Atomic int status;
+    char message[512];
+    _Atomic bool said;
+} work;
+
+static void compile_some(void *data)
+{
+    work *w = data;
+    for (int i; (i = atomic_fetch_add(&w->next, 1)) < w->e->plan->kernels && atomic_load(&w->status) == TW_OK;) {
+        tw_status status = tw_host_compile(w->e->plan->kernel[i].program, &w->e->kernel[i]);
+        if (status == TW_OK)
+            continue;
+        if (!atomic_exchange(&w->said, true)) /* another thread's error text must reach the caller's thread */
+            snprintf(w->message, sizeof w->message, "%s: %s", w->e->plan->kernel[i].name, tw_error_message());
+        atomic_store(&w->status, (int)status);
+    }
+}
+
+static tw_status compile_all(tw_executable *e)
+{
+    enum { MOST_HELPERS = 15 };
+    work w = {.e = e};
+    tw_os_thread *helper[MOST_HELPERS];
+    int helpers = TW_MIN(TW_MIN(tw_os_cores(), e->plan->kernels) - 1, MOST_HELPERS), started = 0;
+    for (; started < helpers; started++)
+        if (tw_os_thread_start(&helper[started], compile_some, &w) != TW_OK)
+            break;
+    compile_some(&w);
+    for (int i = 0; i < started; i++)
+        tw_os_thread_join(helper[i]);
+    return atomic_load(&w.status) == TW_OK ? TW_OK : tw_error((tw_status)atomic_load(&w.status), "%s", w.message);
+}
+
+tw_status tw_executable_create(tw_plan *plan, tw_executable **executable)
+{
+    uint64_t start = tw_os_now_ns();
+    tw_executable *e = tw_alloc_zero(1, sizeof *e);
+    *executable = NULL;
+    if (!e) {
+        tw_plan_destroy(plan);
+        return TW_ERR_MEMORY;
+    }
+    size_t kernels = (size_t)plan->kernels + 1;
+    e->plan = plan;
+    e->kernel = tw_alloc_zero(kernels, sizeof *e->kernel);
+    e->entry = tw_alloc_zero(kernels, sizeof *e->entry);
+    e->scratch = tw_alloc_zero(kernels, sizeof *e->scratch);
+    e->ns = tw_alloc_zero((size_t)plan->launches + 1, sizeof *e->ns);
+    tw_status status = e->kernel && e->entry && e->scratch && e->ns ? compile_all(e) : TW_ERR_MEMORY;
+    for (int i = 0; i < plan->kernels && status == TW_OK; i++) {
+        e->entry[i] = tw_kernel_entry(e->kernel[i]);
+        e->scratch[i] = tw_kernel_scratch_bytes(e->kernel[i], NULL);
+        e->scratch_bytes = TW_MAX(e->scratch_bytes, e->scratch[i]);
+        e->from_cache += tw_kernel_from_cache(e->kernel[i]);
+    }
+    e->compile_ns = tw_os_now_ns() - start;
+    if (status == TW_OK) {
+        tw_log(TW_LOG_TIMING, "%d kernels in %.1f ms, %d from the cache", plan->kernels, (double)e->compile_ns * 1e-6, e->from_cache);
+        *executable = e;
+    } else {
+        tw_executable_destroy(e);
+    }
+    return status;
+}
+
+void tw_executable_destroy(tw_executable *e)
+{
+    if (!e)
+        return;
+    for (int i = 0; e->kernel && i < e->plan->kernels; i++)
+        tw_kernel_release(e->kernel[i]);
+    tw_free(e->kernel);
+    tw_free(e->entry);
+    tw_free(e->scratch);
+    tw_free(e->ns);
+    tw_plan_destroy(e->plan);
+    tw_free(e);
+}

@@ -1,0 +1,163 @@
+/* Running a plan: one parallel region, a barrier between batches, program ids handed out in chunks.
+ *
+ * Which thread runs which program never changes a result: every program computes its elements in an order fixed by the plan. */
+#include <omp.h>
+#include <stdatomic.h>
+
+#include "base/os.h"
+#include "runtime/runtime.h"
+
+enum { SMALL_PLAN_NS = 20000, CHUNKS_A_THREAD = 4, ALIGNMENT = 64 };
+
+static int threads_wanted;
+static bool timing;
+
+/* Temporary memory is kept between runs: one block for all plans that this thread runs. */
+static _Thread_local struct {
+    char *arena, *scratch;
+    int64_t arena_bytes, scratch_bytes;
+} memory;
+static _Atomic int64_t bytes_held;
+
+void tw_set_num_threads(int threads)
+{
+    threads_wanted = threads;
+}
+
+int tw_num_threads(void)
+{
+    int64_t n = threads_wanted > 0 ? threads_wanted : tw_env_int("TW_THREADS", tw_os_cores());
+    return (int)TW_MAX(TW_MIN(n, 1024), 1);
+}
+
+void tw_runtime_timing(bool on)
+{
+    timing = on;
+}
+
+int64_t tw_runtime_bytes(void)
+{
+    return atomic_load(&bytes_held);
+}
+
+static bool grow(char **block, int64_t *had, int64_t wants)
+{
+    if (*had >= wants && *block)
+        return true;
+    tw_free(*block);
+    atomic_fetch_sub(&bytes_held, *had);
+    *had = 0;
+    *block = tw_alloc_aligned((size_t)TW_MAX(wants, ALIGNMENT), ALIGNMENT);
+    if (*block) {
+        *had = wants;
+        atomic_fetch_add(&bytes_held, wants);
+    }
+    return *block != NULL;
+}
+
+void tw_runtime_free(void)
+{
+    atomic_fetch_sub(&bytes_held, memory.arena_bytes + memory.scratch_bytes);
+    tw_free(memory.arena);
+    tw_free(memory.scratch);
+    memset(&memory, 0, sizeof memory);
+}
+
+/* What all threads of a run share. */
+typedef struct run {
+    const tw_executable *e;
+    void **buffer; /* by launch argument, all launches one after another */
+    int *first;    /* index of a launch's first buffer */
+    int threads;
+    int64_t scratch_stride;
+    _Atomic int64_t *next; /* by launch: next program to hand out */
+    uint64_t *ns;
+} run;
+
+static void run_launch(const run *r, int l, char *scratch)
+{
+    const tw_plan_launch *launch = &r->e->plan->launch[l];
+    int64_t programs = launch->grid[0] * launch->grid[1] * launch->grid[2];
+    int64_t chunk = r->threads == 1 ? programs : TW_MAX(programs / (r->threads * CHUNKS_A_THREAD), 1);
+    tw_host_kernel_fn *kernel = r->e->entry[launch->kernel];
+    while (true) {
+        int64_t from = atomic_fetch_add_explicit(&r->next[l], chunk, memory_order_relaxed);
+        if (from >= programs)
+            return;
+        kernel(r->buffer + r->first[l], launch->scalar, from, TW_MIN(from + chunk, programs), scratch);
+    }
+}
+
+static void run_thread(const run *r, int thread)
+{
+    const tw_plan *plan = r->e->plan;
+    char *mine = (char *)r->buffer[-1] + thread * r->scratch_stride;
+    for (int l = 0; l < plan->launches;) {
+        int batch = plan->launch[l].batch;
+        for (; l < plan->launches && plan->launch[l].batch == batch; l++) {
+            uint64_t start = r->ns ? tw_os_now_ns() : 0;
+            run_launch(r, l, mine);
+            if (r->ns) {
+#pragma omp barrier
+                if (thread == 0)
+                    r->ns[l] += tw_os_now_ns() - start;
+            }
+        }
+        if (!r->ns && l < plan->launches) {
+#pragma omp barrier
+        }
+    }
+}
+
+static void bind(const tw_plan *plan, void *const *inputs, void *const *outputs, void **buffer, int *first)
+{
+    int n = 0;
+    for (int l = 0; l < plan->launches; l++) {
+        first[l] = n;
+        for (int j = 0; j < plan->launch[l].arguments; j++) {
+            const tw_plan_slot *slot = &plan->slot[plan->launch[l].slot[j]];
+            buffer[n++] = slot->kind == TW_SLOT_INPUT    ? inputs[slot->index]
+                          : slot->kind == TW_SLOT_OUTPUT ? outputs[slot->index]
+                                                         : memory.arena + slot->offset;
+        }
+    }
+}
+
+static int64_t work_of(const tw_plan *plan)
+{
+    int64_t work = 0;
+    for (int l = 0; l < plan->launches; l++)
+        work += plan->launch[l].flops / 32 + plan->launch[l].bytes / 16; /* about one ns each */
+    return work;
+}
+
+tw_status tw_execute(tw_executable *e, void *const *inputs, void *const *outputs)
+{
+    const tw_plan *plan = e->plan;
+    int arguments = 1, threads = work_of(plan) < SMALL_PLAN_NS ? 1 : tw_num_threads();
+    for (int l = 0; l < plan->launches; l++)
+        arguments += plan->launch[l].arguments;
+    int64_t stride = (e->scratch_bytes + 4095) / 4096 * 4096 + ALIGNMENT;
+    if (!grow(&memory.arena, &memory.arena_bytes, plan->arena_bytes) || !grow(&memory.scratch, &memory.scratch_bytes, stride * threads))
+        return TW_ERR_MEMORY;
+    void **buffer = tw_alloc((size_t)(arguments + 1) * sizeof *buffer);
+    int *first = tw_alloc((size_t)(plan->launches + 1) * sizeof *first);
+    _Atomic int64_t *next = tw_alloc_zero((size_t)plan->launches + 1, sizeof *next);
+    bool fine = buffer && first && next;
+    if (fine) {
+        buffer[0] = memory.scratch;
+        bind(plan, inputs, outputs, buffer + 1, first);
+        run r = {e, buffer + 1, first, threads, stride, next, timing ? e->ns : NULL};
+        if (threads == 1) {
+            run_thread(&r, 0);
+        } else {
+#pragma omp parallel num_threads(threads)
+            run_thread(&r, omp_get_thread_num());
+        }
+        e->runs += timing;
+    }
+    tw_free(buffer);
+    tw_free(first);
+    tw_free((void *)next);
+    return fine ? TW_OK : TW_ERR_MEMORY;
+}
