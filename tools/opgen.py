@@ -353,9 +353,11 @@ def derivatives(rows, by_name):
         d = [(i, what[2:], text) for i, (what, text) in enumerate(r.lines) if what.startswith("d ")]
         if not d:
             continue
-        if all(text == "C" for _, _, text in d):
+        if all(text.startswith("C") for _, _, text in d):  # C(x, y): written in C, reads the values of x and of the result
+            reads = {n.strip() for _, _, text in d for n in text[1:].strip("()").split(",")}
+            mask = sum(1 << k for k, o in enumerate(r.operands) if o in reads or (r.variadic and o in reads))
             out.append(f"tw_derivative tw_derive_{r.name};\n")
-            table.append(f"{PAD}[{r.upper}] = {{tw_derive_{r.name}, ~0u, true}},")
+            table.append(f"{PAD}[{r.upper}] = {{tw_derive_{r.name}, {mask}u, {str('y' in reads).lower()}}},")
             continue
         body, used = [], set()
         for i, operand, text in d:
@@ -375,7 +377,7 @@ def derivatives(rows, by_name):
                         f"\n{PAD}{PAD}if (!(out[{k}] = {result}))\n{PAD}{PAD}{PAD}return false;\n{PAD}}}")
         mask = sum(1 << k for k, o in enumerate(r.operands) if o in used)
         out.append(f"static bool tw_derive_{r.name}(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, "
-                   f"uint32_t needed, tw_value **out)\n{{\n{PAD}(void)g, (void)op, (void)x, (void)y;\n" + "\n".join(body) +
+                   f"uint32_t needed, tw_value **out)\n{{\n{PAD}(void)g, (void)op, (void)x, (void)y, (void)grad;\n" + "\n".join(body) +
                    f"\n{PAD}return true;\n}}\n")
         table.append(f"{PAD}[{r.upper}] = {{tw_derive_{r.name}, {mask}u, {str('y' in used).lower()}}},")
     out.append("const tw_derivative_row tw_derivatives[TW_G_COUNT] = {\n" + "\n".join(table) + "\n};\n")

@@ -38,6 +38,8 @@ static void choose_layout(value_facts *f, int rank)
         for (int i = 0; same && u > 0 && i < rank; i++)
             same = user->attr[0].dims.v[i] == f->user[0]->attr[0].dims.v[i];
     }
+    if (same && rank > 0) /* rows stay whole: a kernel writes along the last dimension */
+        same = f->user[0]->attr[0].dims.v[rank - 1] == rank - 1;
     for (int i = 0; same && i < rank; i++)
         order[i] = (int)f->user[0]->attr[0].dims.v[i];
     strides_in_order(f, rank, order);
