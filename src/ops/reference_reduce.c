@@ -5,9 +5,10 @@
 
 /* ---- reductions over any set of axes ---- */
 
-static double start_floating(int code)
+/* -0 is the identity of addition: the sum of negative zeros is one. The sum of nothing is +0. */
+static double start_floating(int code, bool nothing)
 {
-    return code == TW_G_PROD ? 1 : code == TW_G_AMAX ? -INFINITY : code == TW_G_AMIN ? INFINITY : 0;
+    return code == TW_G_PROD ? 1 : code == TW_G_AMAX ? -INFINITY : code == TW_G_AMIN ? INFINITY : nothing ? 0.0 : -0.0;
 }
 
 static int64_t start_integer(int code, tw_dtype dtype)
@@ -79,7 +80,7 @@ static tw_status reduce_axes(step *s)
         return tw_error(TW_ERR_DTYPE, "reference: %s of %s into %s", s->op->info->name, tw_dtype_name(x->dtype), tw_dtype_name(s->y->dtype));
     for (int64_t e = 0; e < s->y->count; e++) {
         if (x->f)
-            s->y->f[e] = start_floating(s->op->code);
+            s->y->f[e] = start_floating(s->op->code, x->count == 0);
         else
             s->y->i[e] = start_integer(s->op->code, x->dtype);
     }
