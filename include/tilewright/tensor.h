@@ -48,6 +48,7 @@ TW_API tw_tensor *tw_rand(int rank, const int64_t *shape, tw_dtype dtype);   /* 
 TW_API tw_tensor *tw_randn(int rank, const int64_t *shape, tw_dtype dtype);
 TW_API tw_tensor *tw_randint(int64_t low, int64_t high, int rank, const int64_t *shape, tw_dtype dtype);
 TW_API tw_status tw_manual_seed(uint64_t seed);
+TW_API tw_tensor *tw_generator_take(int64_t count); /* a generator state (i64[2]) for `count` numbers of dropout or rand_*; moves on */
 
 /* ---- looking ---- */
 TW_API int tw_rank(const tw_tensor *t);
@@ -63,6 +64,9 @@ TW_API tw_status tw_sync(void);                       /* computes all that is pe
 TW_API char *tw_print_text(tw_tensor *t);             /* as PyTorch prints; free with tw_text_release */
 TW_API void tw_text_release(char *text);
 TW_API tw_status tw_print(tw_tensor *t);              /* to standard output */
+TW_API void tw_scope_end_all(void);                    /* ends all scopes of the thread and frees what they own */
+TW_API int64_t tw_tensor_bytes(void);                 /* that tensors hold now */
+TW_API int64_t tw_tensor_peak_bytes(bool reset);      /* the most they held since the last reset */
 TW_API uint64_t tw_version(const tw_tensor *t);       /* counts in-place changes of its storage */
 
 /* ---- changing in place ---- the tensor's storage gets new content; views of it see it ---- */

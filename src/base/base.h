@@ -129,7 +129,7 @@ typedef void tw_log_callback(void *user, const char *stage, const char *message)
 TW_API void tw_log_to(tw_log_callback *callback, void *user); /* NULL: back to standard error */
 TW_API tw_status tw_log_set(const char *stages);              /* "graph,plan"; "" turns all off; "all" */
 bool tw_log_on(tw_log_stage stage);
-void tw_log(tw_log_stage stage, const char *format, ...) TW_PRINTF(2, 3); /* does nothing when the stage is off */
+void tw_say(tw_log_stage stage, const char *format, ...) TW_PRINTF(2, 3); /* does nothing when the stage is off */
 
 /* ---- dtypes: dtype.c ---- */
 size_t tw_dtype_size(tw_dtype dtype);            /* bytes */

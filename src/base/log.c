@@ -51,7 +51,7 @@ bool tw_log_on(tw_log_stage stage)
     return atomic_load_explicit(&stages_on, memory_order_relaxed) >> stage & 1;
 }
 
-void tw_log(tw_log_stage stage, const char *format, ...)
+void tw_say(tw_log_stage stage, const char *format, ...)
 {
     if (!tw_log_on(stage))
         return;

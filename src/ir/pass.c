@@ -117,7 +117,7 @@ static void log_graph(const tw_pass *pass, const tw_graph *g)
         return;
     tw_text text = {0};
     tw_graph_print(g, &text);
-    tw_log(pass->log, "after %s:\n%s", pass->name, tw_text_string(&text));
+    tw_say(pass->log, "after %s:\n%s", pass->name, tw_text_string(&text));
     tw_text_free(&text);
 }
 

@@ -47,7 +47,7 @@ static tw_status rewrite_block(tw_graph *g, tw_block *block, const tw_rewrite_ru
             if (!replacement || !make_room(f, g->values))
                 return tw_error_code() ? tw_error_code() : TW_ERR_MEMORY;
             f->to[op->result[0].id] = replacement;
-            tw_log(TW_LOG_SIMPLIFY, "%s at %%%u", rules[r].name, op->result[0].id);
+            tw_say(TW_LOG_SIMPLIFY, "%s at %%%u", rules[r].name, op->result[0].id);
             tw_op_remove(op);
             *changed = true;
             break;

@@ -17,19 +17,19 @@ static void reshaped(tw_arena *a, const tw_value *from, const tw_value *to, cons
     }
     for (int i = 0; i < from->type.rank; i++)
         shape[i] = from->type.dims[i];
-    tw_index_unravel(a, tw_index_linear(a, to->type.rank, at, stride), from->type.rank, shape, out->at);
+    tw_ix_unravel(a, tw_ix_linear(a, to->type.rank, at, stride), from->type.rank, shape, out->at);
 }
 
 /* x[start + i * step] read backwards: which i is element `at`? Guarded to be a whole number within [0, n). */
 static const tw_index *sliced_from(tw_arena *a, const tw_index *at, int64_t start, int64_t step, int64_t n, access *out)
 {
-    const tw_index *distance = step > 0 ? tw_index_offset(a, at, -start) : tw_index_offset(a, tw_index_scale(a, at, -1), start);
+    const tw_index *distance = step > 0 ? tw_ix_offset(a, at, -start) : tw_ix_offset(a, tw_ix_scale(a, at, -1), start);
     int64_t by = step > 0 ? step : -step;
     add_guard(out, distance, 0, n * by);
     if (by == 1)
         return distance;
-    add_guard(out, tw_index_mod(a, distance, by), 0, 1);
-    return tw_index_div(a, distance, by);
+    add_guard(out, tw_ix_mod(a, distance, by), 0, 1);
+    return tw_ix_div(a, distance, by);
 }
 
 static tw_status joined(scheduler *s, const tw_op *op, uint32_t which, const tw_index *const *at, access *out)
@@ -39,7 +39,7 @@ static tw_status joined(scheduler *s, const tw_op *op, uint32_t which, const tw_
         before += facts_of(s, op->operand[i])->shape[axis];
     for (int i = 0; i < op->operand[which]->type.rank; i++)
         out->at[i] = at[i];
-    out->at[axis] = tw_index_offset(s->arena, at[axis], -before);
+    out->at[axis] = tw_ix_offset(s->arena, at[axis], -before);
     add_guard(out, out->at[axis], 0, facts_of(s, op->operand[which])->shape[axis]);
     return TW_OK;
 }
@@ -59,7 +59,7 @@ static void gathered(scheduler *s, const tw_op *op, uint32_t which, const tw_ind
     }
     for (int i = 0; i < op->operand[0]->type.rank; i++)
         out->at[i] = at[i];
-    out->at[axis] = tw_index_read(s->arena, index, index->type.rank, place, facts_of(s, op->operand[0])->shape[axis]);
+    out->at[axis] = tw_ix_read(s->arena, index, index->type.rank, place, facts_of(s, op->operand[0])->shape[axis]);
 }
 
 static void viewed(scheduler *s, const tw_op *op, const tw_index *const *at, access *out)
@@ -77,15 +77,15 @@ static void viewed(scheduler *s, const tw_op *op, const tw_index *const *at, acc
         return;
     case TW_G_EXPAND:
         for (int i = 0; i < rank; i++)
-            out->at[i] = x->type.dims[i] == 1 ? tw_index_constant(s->arena, 0) : at[i + added];
+            out->at[i] = x->type.dims[i] == 1 ? tw_ix_constant(s->arena, 0) : at[i + added];
         return;
     case TW_G_SLICE:
         for (int i = 0; i < rank; i++)
-            out->at[i] = tw_index_offset(s->arena, tw_index_scale(s->arena, at[i], attr[2].dims.v[i]), attr[0].dims.v[i]);
+            out->at[i] = tw_ix_offset(s->arena, tw_ix_scale(s->arena, at[i], attr[2].dims.v[i]), attr[0].dims.v[i]);
         return;
     case TW_G_PAD:
         for (int i = 0; i < rank; i++) {
-            out->at[i] = tw_index_offset(s->arena, at[i], -attr[0].dims.v[i]);
+            out->at[i] = tw_ix_offset(s->arena, at[i], -attr[0].dims.v[i]);
             add_guard(out, out->at[i], 0, x->type.dims[i]);
         }
         return;

@@ -199,7 +199,7 @@ static emitted tail_mask(emitter *e, uint32_t set)
             mask = both(e, mask, (emitted){check(e, tw_t_compare(e->g, e->base[i].v, e->size, TW_T_COMPARE_LT)), 1u << i});
             continue;
         }
-        const tw_index *x = tw_index_var(e->s->arena, i, e->f.var[i].extent);
+        const tw_index *x = tw_ix_var(e->s->arena, i, e->f.var[i].extent);
         if (!x)
             return (emitted){tw_emit_fail(e, TW_ERR_MEMORY), 0};
         mask = both(e, mask, compare(e, x, e->f.var[i].extent, TW_T_COMPARE_LT));
@@ -219,7 +219,7 @@ static tw_value *pointer_to(emitter *e, const tw_value *v, bool written)
 
 static emitted address(emitter *e, const tw_value *v, const tw_index *const *at, bool written)
 {
-    const tw_index *linear = tw_index_linear(e->s->arena, v->type.rank, at, facts_of(e->s, v)->stride);
+    const tw_index *linear = tw_ix_linear(e->s->arena, v->type.rank, at, facts_of(e->s, v)->stride);
     if (!linear)
         return (emitted){tw_emit_fail(e, TW_ERR_MEMORY), 0};
     emitted offset = tw_emit_index(e, linear);
@@ -314,7 +314,7 @@ static emitted emit_reduction(emitter *e, const tw_op *op, const tw_index *const
         return identity_of(e, op);
     int v = tw_frame_inner(&e->f, f->shape[axis], op->result[0].type.rank, at, f->panel ? e->f.panel_column : -1);
     for (int i = 0, j = 0; i < x->type.rank; i++) {
-        inner[i] = i == axis ? tw_index_var(e->s->arena, v, f->shape[axis]) : at[j];
+        inner[i] = i == axis ? tw_ix_var(e->s->arena, v, f->shape[axis]) : at[j];
         j += i != axis || keep;
     }
     emitted r = tw_emit_value(e, x, inner, false);
@@ -389,7 +389,7 @@ tw_value *tw_emit_dot_tile(emitter *e, const tw_op *op, const tw_index *const *a
     *columns = plain_var(e, at[rank - 1]);
     if (k < 0)
         return tw_emit_fail(e, tw_error(TW_ERR_INTERNAL, "schedule: a kernel needs more than %d loop variables", MOST_VARS));
-    tw_schedule_dot_access(op, at, tw_index_var(e->s->arena, k, extent), left, right);
+    tw_schedule_dot_access(op, at, tw_ix_var(e->s->arena, k, extent), left, right);
     emitted a = tw_emit_value(e, op->operand[0], left, false);
     emitted b = tw_emit_value(e, op->operand[1], right, false);
     if (!a.v || !b.v || e->status != TW_OK)
@@ -424,8 +424,8 @@ static emitted emit_philox(emitter *e, const tw_op *op, const tw_index *const *a
         row_major[i] = below;
         below *= facts_of(e->s, &op->result[0])->shape[i];
     }
-    const tw_index *word[2] = {tw_index_constant(e->s->arena, 0), tw_index_constant(e->s->arena, 1)};
-    const tw_index *linear = tw_index_linear(e->s->arena, op->result[0].type.rank, at, row_major);
+    const tw_index *word[2] = {tw_ix_constant(e->s->arena, 0), tw_ix_constant(e->s->arena, 1)};
+    const tw_index *linear = tw_ix_linear(e->s->arena, op->result[0].type.rank, at, row_major);
     if (!linear || !word[0] || !word[1])
         return (emitted){tw_emit_fail(e, TW_ERR_MEMORY), 0};
     emitted key = tw_emit_value(e, op->operand[0], &word[0], false);

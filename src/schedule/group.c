@@ -92,7 +92,7 @@ tw_status tw_group_frame(scheduler *s, const group *k, frame *f)
 
 static const tw_index *frame_var(scheduler *s, const frame *f, int v)
 {
-    return tw_index_var(s->arena, v, f->var[v].extent);
+    return tw_ix_var(s->arena, v, f->var[v].extent);
 }
 
 /* Row-major number of the element of a contraction's result that a program computes. */
@@ -107,28 +107,28 @@ static const tw_index *dot_linear(scheduler *s, const group *k, frame *f, const 
         if (row < 0 || column < 0)
             return NULL;
     }
-    const tw_index *x = tw_index_scale(a, frame_var(s, f, 0), side(s, dot, 2));
-    x = tw_index_scale(a, tw_index_add(a, x, frame_var(s, f, row)), side(s, dot, 1));
-    return tw_index_add(a, x, frame_var(s, f, column));
+    const tw_index *x = tw_ix_scale(a, frame_var(s, f, 0), side(s, dot, 2));
+    x = tw_ix_scale(a, tw_ix_add(a, x, frame_var(s, f, row)), side(s, dot, 1));
+    return tw_ix_add(a, x, frame_var(s, f, column));
 }
 
 tw_status tw_group_at(scheduler *s, const group *k, frame *f, const tw_value *v, const tw_index **at)
 {
     const value_facts *facts = facts_of(s, v);
     tw_arena *a = s->arena;
-    const tw_index *linear = tw_index_constant(a, 0);
+    const tw_index *linear = tw_ix_constant(a, 0);
     switch (k->kind) {
     case GROUP_FLAT:
         for (int i = 0; i < k->dims; i++)
-            linear = tw_index_add(a, tw_index_scale(a, linear, k->dim[i]), frame_var(s, f, i));
+            linear = tw_ix_add(a, tw_ix_scale(a, linear, k->dim[i]), frame_var(s, f, i));
         break;
     case GROUP_ROWS:
         linear = frame_var(s, f, 0);
         if (facts->class != TW_CLASS_REDUCTION && facts->count == k->a * k->r)
-            linear = tw_index_add(a, tw_index_scale(a, linear, k->r), frame_var(s, f, 1));
+            linear = tw_ix_add(a, tw_ix_scale(a, linear, k->r), frame_var(s, f, 1));
         break;
     case GROUP_COLUMNS:
-        linear = tw_index_add(a, tw_index_scale(a, frame_var(s, f, 0), k->b), frame_var(s, f, 2));
+        linear = tw_ix_add(a, tw_ix_scale(a, frame_var(s, f, 0), k->b), frame_var(s, f, 2));
         break;
     case GROUP_DOT:
         linear = dot_linear(s, k, f, k->dot);
@@ -142,7 +142,7 @@ tw_status tw_group_at(scheduler *s, const group *k, frame *f, const tw_value *v,
     }
     if (!linear)
         return TW_ERR_MEMORY;
-    tw_index_unravel(a, linear, v->type.rank, facts->shape, at);
+    tw_ix_unravel(a, linear, v->type.rank, facts->shape, at);
     for (int i = 0; i < v->type.rank; i++)
         if (!at[i])
             return TW_ERR_MEMORY;
@@ -223,7 +223,7 @@ static tw_status own_elements_match(scheduler *s, const group *k, frame *f, cons
         *any = true;
         TW_TRY(tw_group_at(s, k, f, e->value, at));
         for (int d = 0; d < e->value->type.rank; d++)
-            *match = *match && tw_index_equal(at[d], e->at[d]);
+            *match = *match && tw_ix_equal(at[d], e->at[d]);
     }
     return TW_OK;
 }

@@ -14,7 +14,7 @@ typedef struct builder {
 static bool indexes_equal(int rank, const tw_index *const *x, const tw_index *const *y)
 {
     for (int i = 0; i < rank; i++)
-        if (!tw_index_equal(x[i], y[i]))
+        if (!tw_ix_equal(x[i], y[i]))
             return false;
     return true;
 }
@@ -30,14 +30,14 @@ static bool atoms_equal(const tw_atom *x, const tw_atom *y)
         return x->var == y->var;
     case TW_ATOM_DIV:
     case TW_ATOM_MOD:
-        return x->by == y->by && tw_index_equal(x->of, y->of);
+        return x->by == y->by && tw_ix_equal(x->of, y->of);
     case TW_ATOM_READ:
         return x->read == y->read && indexes_equal(x->read->type.rank, x->at, y->at);
     }
     return false;
 }
 
-bool tw_index_equal(const tw_index *x, const tw_index *y)
+bool tw_ix_equal(const tw_index *x, const tw_index *y)
 {
     if (x == y)
         return true;
@@ -139,12 +139,12 @@ static const tw_index *atom_index(tw_arena *a, const tw_atom *atom)
 static bool goes_with(const tw_atom *quotient, const tw_atom *m)
 {
     if (quotient->kind == TW_ATOM_DIV)
-        return quotient->by == m->by && tw_index_equal(quotient->of, m->of);
+        return quotient->by == m->by && tw_ix_equal(quotient->of, m->of);
     if (quotient->kind != TW_ATOM_MOD || quotient->of->terms != 1 || quotient->of->constant != 0 ||
         quotient->of->term[0].coefficient != 1)
         return false;
     const tw_atom *inner = quotient->of->term[0].atom;
-    return inner->kind == TW_ATOM_DIV && inner->by == m->by && tw_index_equal(inner->of, m->of);
+    return inner->kind == TW_ATOM_DIV && inner->by == m->by && tw_ix_equal(inner->of, m->of);
 }
 
 /* e/c where e is plain enough to have been simplified away: the quotient of `m` may be affine terms instead of a DIV atom.
@@ -160,7 +160,7 @@ static bool recombine(tw_arena *a, builder *b)
                 continue;
             int64_t coefficient = b->term[i].coefficient;
             const tw_atom *q = b->term[j].atom;
-            const tw_index *whole = q->kind == TW_ATOM_DIV ? m->of : tw_index_mod(a, m->of, m->by * q->by);
+            const tw_index *whole = q->kind == TW_ATOM_DIV ? m->of : tw_ix_mod(a, m->of, m->by * q->by);
             if (!whole) {
                 b->failed = true;
                 return false;
@@ -196,20 +196,20 @@ static const tw_index *finish(tw_arena *a, builder *b)
     return x;
 }
 
-const tw_index *tw_index_constant(tw_arena *a, int64_t value)
+const tw_index *tw_ix_constant(tw_arena *a, int64_t value)
 {
     builder b = {.constant = value};
     return finish(a, &b);
 }
 
-const tw_index *tw_index_var(tw_arena *a, int var, int64_t extent)
+const tw_index *tw_ix_var(tw_arena *a, int var, int64_t extent)
 {
     if (extent == 1)
-        return tw_index_constant(a, 0);
+        return tw_ix_constant(a, 0);
     return atom_index(a, &(tw_atom){.kind = TW_ATOM_VAR, .var = var, .extent = extent});
 }
 
-const tw_index *tw_index_read(tw_arena *a, const tw_value *value, int rank, const tw_index *const *at, int64_t extent)
+const tw_index *tw_ix_read(tw_arena *a, const tw_value *value, int rank, const tw_index *const *at, int64_t extent)
 {
     const tw_index **copy = tw_arena_alloc(a, (size_t)TW_MAX(rank, 1) * sizeof *copy);
     if (!copy)
@@ -220,7 +220,7 @@ const tw_index *tw_index_read(tw_arena *a, const tw_value *value, int rank, cons
     return atom_index(a, &(tw_atom){.kind = TW_ATOM_READ, .read = value, .at = copy, .extent = extent});
 }
 
-const tw_index *tw_index_add(tw_arena *a, const tw_index *x, const tw_index *y)
+const tw_index *tw_ix_add(tw_arena *a, const tw_index *x, const tw_index *y)
 {
     builder b = {0};
     if (!x || !y)
@@ -230,7 +230,7 @@ const tw_index *tw_index_add(tw_arena *a, const tw_index *x, const tw_index *y)
     return finish(a, &b);
 }
 
-const tw_index *tw_index_scale(tw_arena *a, const tw_index *x, int64_t factor)
+const tw_index *tw_ix_scale(tw_arena *a, const tw_index *x, int64_t factor)
 {
     builder b = {0};
     if (!x)
@@ -239,7 +239,7 @@ const tw_index *tw_index_scale(tw_arena *a, const tw_index *x, int64_t factor)
     return finish(a, &b);
 }
 
-const tw_index *tw_index_offset(tw_arena *a, const tw_index *x, int64_t constant)
+const tw_index *tw_ix_offset(tw_arena *a, const tw_index *x, int64_t constant)
 {
     builder b = {.constant = constant};
     if (!x)
@@ -269,7 +269,7 @@ static bool split(tw_arena *a, const tw_index *x, int64_t by, const tw_index **q
     return *quotient && *rest;
 }
 
-const tw_index *tw_index_div(tw_arena *a, const tw_index *x, int64_t by)
+const tw_index *tw_ix_div(tw_arena *a, const tw_index *x, int64_t by)
 {
     const tw_index *quotient, *rest;
     if (!x || by == 1)
@@ -281,57 +281,57 @@ const tw_index *tw_index_div(tw_arena *a, const tw_index *x, int64_t by)
     if (rest->terms == 1 && rest->constant == 0 && rest->term[0].coefficient == 1 &&
         rest->term[0].atom->kind == TW_ATOM_DIV) {
         const tw_atom *inner = rest->term[0].atom; /* (e/c)/d = e/(c*d) */
-        return tw_index_add(a, quotient, tw_index_div(a, inner->of, inner->by * by));
+        return tw_ix_add(a, quotient, tw_ix_div(a, inner->of, inner->by * by));
     }
-    return tw_index_add(a, quotient, atom_index(a, &(tw_atom){.kind = TW_ATOM_DIV, .of = rest, .by = by}));
+    return tw_ix_add(a, quotient, atom_index(a, &(tw_atom){.kind = TW_ATOM_DIV, .of = rest, .by = by}));
 }
 
-const tw_index *tw_index_mod(tw_arena *a, const tw_index *x, int64_t by)
+const tw_index *tw_ix_mod(tw_arena *a, const tw_index *x, int64_t by)
 {
     const tw_index *quotient, *rest;
     if (!x)
         return NULL;
     if (by == 1)
-        return tw_index_constant(a, 0);
+        return tw_ix_constant(a, 0);
     if (!split(a, x, by, &quotient, &rest))
         return NULL;
     if (rest->low >= 0 && rest->high < by)
         return rest;
     if (rest->terms == 1 && rest->constant == 0 && rest->term[0].coefficient == 1 &&
         rest->term[0].atom->kind == TW_ATOM_MOD && rest->term[0].atom->by % by == 0)
-        return tw_index_mod(a, rest->term[0].atom->of, by); /* (e % (c*d)) % c = e % c */
+        return tw_ix_mod(a, rest->term[0].atom->of, by); /* (e % (c*d)) % c = e % c */
     return atom_index(a, &(tw_atom){.kind = TW_ATOM_MOD, .of = rest, .by = by});
 }
 
-const tw_index *tw_index_replace(tw_arena *a, const tw_index *x, const tw_index *const *by, int vars)
+const tw_index *tw_ix_replace(tw_arena *a, const tw_index *x, const tw_index *const *by, int vars)
 {
-    const tw_index *result = x ? tw_index_constant(a, x->constant) : NULL;
+    const tw_index *result = x ? tw_ix_constant(a, x->constant) : NULL;
     for (int i = 0; result && i < x->terms; i++) {
         const tw_atom *atom = x->term[i].atom;
         const tw_index *part = NULL, *of = NULL;
         switch (atom->kind) {
         case TW_ATOM_VAR:
-            part = atom->var < vars && by[atom->var] ? by[atom->var] : tw_index_var(a, atom->var, atom->extent);
+            part = atom->var < vars && by[atom->var] ? by[atom->var] : tw_ix_var(a, atom->var, atom->extent);
             break;
         case TW_ATOM_DIV:
         case TW_ATOM_MOD:
-            of = tw_index_replace(a, atom->of, by, vars);
-            part = atom->kind == TW_ATOM_DIV ? tw_index_div(a, of, atom->by) : tw_index_mod(a, of, atom->by);
+            of = tw_ix_replace(a, atom->of, by, vars);
+            part = atom->kind == TW_ATOM_DIV ? tw_ix_div(a, of, atom->by) : tw_ix_mod(a, of, atom->by);
             break;
         case TW_ATOM_READ: {
             const tw_index *at[TW_MAX_RANK];
             for (int d = 0; d < atom->read->type.rank; d++)
-                at[d] = tw_index_replace(a, atom->at[d], by, vars);
-            part = tw_index_read(a, atom->read, atom->read->type.rank, at, atom->extent);
+                at[d] = tw_ix_replace(a, atom->at[d], by, vars);
+            part = tw_ix_read(a, atom->read, atom->read->type.rank, at, atom->extent);
             break;
         }
         }
-        result = tw_index_add(a, result, tw_index_scale(a, part, x->term[i].coefficient));
+        result = tw_ix_add(a, result, tw_ix_scale(a, part, x->term[i].coefficient));
     }
     return result;
 }
 
-const tw_index *tw_index_linear(tw_arena *a, int rank, const tw_index *const *at, const int64_t *stride)
+const tw_index *tw_ix_linear(tw_arena *a, int rank, const tw_index *const *at, const int64_t *stride)
 {
     builder b = {0};
     for (int i = 0; i < rank; i++) {
@@ -342,34 +342,34 @@ const tw_index *tw_index_linear(tw_arena *a, int rank, const tw_index *const *at
     return finish(a, &b);
 }
 
-void tw_index_unravel(tw_arena *a, const tw_index *linear, int rank, const int64_t *shape, const tw_index **at)
+void tw_ix_unravel(tw_arena *a, const tw_index *linear, int rank, const int64_t *shape, const tw_index **at)
 {
     int64_t below = 1;
     for (int i = rank - 1; i >= 0; i--) {
-        const tw_index *x = tw_index_div(a, linear, below);
-        at[i] = i == 0 ? x : tw_index_mod(a, x, TW_MAX(shape[i], 1));
+        const tw_index *x = tw_ix_div(a, linear, below);
+        at[i] = i == 0 ? x : tw_ix_mod(a, x, TW_MAX(shape[i], 1));
         if (shape[i] == 1)
-            at[i] = tw_index_constant(a, 0);
+            at[i] = tw_ix_constant(a, 0);
         below *= TW_MAX(shape[i], 1);
     }
 }
 
-bool tw_index_uses(const tw_index *x, int var)
+bool tw_ix_uses(const tw_index *x, int var)
 {
     for (int i = 0; i < x->terms; i++) {
         const tw_atom *atom = x->term[i].atom;
         if (atom->kind == TW_ATOM_VAR && atom->var == var)
             return true;
-        if ((atom->kind == TW_ATOM_DIV || atom->kind == TW_ATOM_MOD) && tw_index_uses(atom->of, var))
+        if ((atom->kind == TW_ATOM_DIV || atom->kind == TW_ATOM_MOD) && tw_ix_uses(atom->of, var))
             return true;
         for (int d = 0; atom->kind == TW_ATOM_READ && d < atom->read->type.rank; d++)
-            if (tw_index_uses(atom->at[d], var))
+            if (tw_ix_uses(atom->at[d], var))
                 return true;
     }
     return false;
 }
 
-int64_t tw_index_coefficient(const tw_index *x, int var, bool *affine)
+int64_t tw_ix_coefficient(const tw_index *x, int var, bool *affine)
 {
     int64_t coefficient = 0;
     for (int i = 0; i < x->terms; i++) {
@@ -379,14 +379,14 @@ int64_t tw_index_coefficient(const tw_index *x, int var, bool *affine)
                 coefficient = x->term[i].coefficient;
         } else {
             tw_index alone = {.terms = 1, .term = &x->term[i]};
-            if (tw_index_uses(&alone, var))
+            if (tw_ix_uses(&alone, var))
                 *affine = false;
         }
     }
     return coefficient;
 }
 
-void tw_index_print(const tw_index *x, tw_text *out)
+void tw_ix_print(const tw_index *x, tw_text *out)
 {
     for (int i = 0; i < x->terms; i++) {
         const tw_atom *atom = x->term[i].atom;
@@ -400,7 +400,7 @@ void tw_index_print(const tw_index *x, tw_text *out)
         case TW_ATOM_DIV:
         case TW_ATOM_MOD:
             tw_text_add(out, "(");
-            tw_index_print(atom->of, out);
+            tw_ix_print(atom->of, out);
             tw_text_add(out, ")%c%lld", atom->kind == TW_ATOM_DIV ? '/' : '%', (long long)atom->by);
             break;
         case TW_ATOM_READ:

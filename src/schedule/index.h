@@ -39,26 +39,26 @@ struct tw_index {
 };
 
 /* All return NULL when memory is exhausted, and accept NULL operands (passing NULL on), so that chains need one check. */
-const tw_index *tw_index_constant(tw_arena *a, int64_t value);
-const tw_index *tw_index_var(tw_arena *a, int var, int64_t extent);
-const tw_index *tw_index_read(tw_arena *a, const tw_value *value, int rank, const tw_index *const *at, int64_t extent);
-const tw_index *tw_index_add(tw_arena *a, const tw_index *x, const tw_index *y);
-const tw_index *tw_index_scale(tw_arena *a, const tw_index *x, int64_t factor);
-const tw_index *tw_index_offset(tw_arena *a, const tw_index *x, int64_t constant);
-const tw_index *tw_index_div(tw_arena *a, const tw_index *x, int64_t by);
-const tw_index *tw_index_mod(tw_arena *a, const tw_index *x, int64_t by);
-bool tw_index_equal(const tw_index *x, const tw_index *y);
+const tw_index *tw_ix_constant(tw_arena *a, int64_t value);
+const tw_index *tw_ix_var(tw_arena *a, int var, int64_t extent);
+const tw_index *tw_ix_read(tw_arena *a, const tw_value *value, int rank, const tw_index *const *at, int64_t extent);
+const tw_index *tw_ix_add(tw_arena *a, const tw_index *x, const tw_index *y);
+const tw_index *tw_ix_scale(tw_arena *a, const tw_index *x, int64_t factor);
+const tw_index *tw_ix_offset(tw_arena *a, const tw_index *x, int64_t constant);
+const tw_index *tw_ix_div(tw_arena *a, const tw_index *x, int64_t by);
+const tw_index *tw_ix_mod(tw_arena *a, const tw_index *x, int64_t by);
+bool tw_ix_equal(const tw_index *x, const tw_index *y);
 
 /* Replaces variables: by[var] where it isn't NULL. */
-const tw_index *tw_index_replace(tw_arena *a, const tw_index *x, const tw_index *const *by, int vars);
+const tw_index *tw_ix_replace(tw_arena *a, const tw_index *x, const tw_index *const *by, int vars);
 
 /* sum of at[i] * stride[i], and the reverse: the index of element `linear` of a row-major array of this shape. */
-const tw_index *tw_index_linear(tw_arena *a, int rank, const tw_index *const *at, const int64_t *stride);
-void tw_index_unravel(tw_arena *a, const tw_index *linear, int rank, const int64_t *shape, const tw_index **at);
+const tw_index *tw_ix_linear(tw_arena *a, int rank, const tw_index *const *at, const int64_t *stride);
+void tw_ix_unravel(tw_arena *a, const tw_index *linear, int rank, const int64_t *shape, const tw_index **at);
 
 /* The coefficient of a variable; *affine is set to false when the variable also stands inside an atom. */
-int64_t tw_index_coefficient(const tw_index *x, int var, bool *affine);
-bool tw_index_uses(const tw_index *x, int var);
-void tw_index_print(const tw_index *x, tw_text *out);
+int64_t tw_ix_coefficient(const tw_index *x, int var, bool *affine);
+bool tw_ix_uses(const tw_index *x, int var);
+void tw_ix_print(const tw_index *x, tw_text *out);
 
 #endif

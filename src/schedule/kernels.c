@@ -295,10 +295,10 @@ static tw_status emit_scan(emitter *e, int64_t *programs)
     bool none[MOST_VARS] = {false};
     *programs = lay_out_grid(e, none);
     tw_arena *m = e->s->arena;
-    const tw_index *at[TW_MAX_RANK], *linear = tw_index_scale(m, tw_index_var(m, outer, a), r);
-    linear = tw_index_scale(m, tw_index_add(m, linear, tw_index_var(m, along, r)), b);
-    linear = tw_index_add(m, linear, tw_index_var(m, inner, b));
-    tw_index_unravel(m, linear, y->type.rank, facts_of(e->s, y)->shape, at);
+    const tw_index *at[TW_MAX_RANK], *linear = tw_ix_scale(m, tw_ix_var(m, outer, a), r);
+    linear = tw_ix_scale(m, tw_ix_add(m, linear, tw_ix_var(m, along, r)), b);
+    linear = tw_ix_add(m, linear, tw_ix_var(m, inner, b));
+    tw_ix_unravel(m, linear, y->type.rank, facts_of(e->s, y)->shape, at);
     emitted v = tw_emit_value(e, x, at, false);
     TW_TRY(e->status);
     if (r > 1) {
@@ -337,9 +337,9 @@ static tw_status emit_scatter(emitter *e, int64_t *programs)
     *programs = lay_out_grid(e, looped);
     tw_arena *m = e->s->arena;
     const tw_index *at[TW_MAX_RANK], *from[TW_MAX_RANK], *where[TW_MAX_RANK], *linear;
-    linear = tw_index_add(m, tw_index_scale(m, tw_index_var(m, outer, a), n), tw_index_var(m, place, n));
-    linear = tw_index_add(m, tw_index_scale(m, linear, b), tw_index_var(m, inner, b));
-    tw_index_unravel(m, linear, y->type.rank, facts_of(e->s, y)->shape, at);
+    linear = tw_ix_add(m, tw_ix_scale(m, tw_ix_var(m, outer, a), n), tw_ix_var(m, place, n));
+    linear = tw_ix_add(m, tw_ix_scale(m, linear, b), tw_ix_var(m, inner, b));
+    tw_ix_unravel(m, linear, y->type.rank, facts_of(e->s, y)->shape, at);
     tw_emit_store(e, y, at, tw_emit_value(e, x, at, false));
     TW_TRY(e->status);
     tw_value *bounds[] = {tw_emit_i64(e, 0), tw_emit_i64(e, r), tw_emit_i64(e, 1)};
@@ -350,15 +350,15 @@ static tw_status emit_scatter(emitter *e, int64_t *programs)
     tw_graph_insert_at_end(e->g, loop->region[0]);
     tw_emit_forget(e);
     e->base[step] = (emitted){i, 0};
-    linear = tw_index_add(m, tw_index_scale(m, tw_index_var(m, outer, a), r), tw_index_var(m, step, TW_MAX(r, 2)));
-    linear = tw_index_add(m, tw_index_scale(m, linear, b), tw_index_var(m, inner, b));
-    tw_index_unravel(m, linear, source->type.rank, facts_of(e->s, source)->shape, from);
+    linear = tw_ix_add(m, tw_ix_scale(m, tw_ix_var(m, outer, a), r), tw_ix_var(m, step, TW_MAX(r, 2)));
+    linear = tw_ix_add(m, tw_ix_scale(m, linear, b), tw_ix_var(m, inner, b));
+    tw_ix_unravel(m, linear, source->type.rank, facts_of(e->s, source)->shape, from);
     if (sliced)
-        where[0] = tw_index_var(m, step, TW_MAX(r, 2));
+        where[0] = tw_ix_var(m, step, TW_MAX(r, 2));
     else
         memcpy(where, from, sizeof where);
     for (int d = 0; d < y->type.rank; d++)
-        at[d] = d == axis ? tw_index_read(m, index, index->type.rank, where, n) : from[d];
+        at[d] = d == axis ? tw_ix_read(m, index, index->type.rank, where, n) : from[d];
     emitted v = tw_emit_value(e, source, from, false);
     if (op->code != TW_G_SCATTER) { /* what this program wrote is read back through the same argument */
         emitted old = tw_emit_load_stored(e, y, at);

@@ -77,7 +77,7 @@ static tw_status readable(scheduler *s, const tw_value *v, bool *well)
     const tw_index *at[TW_MAX_RANK];
     int rank = v->type.rank;
     for (int i = 0; i < rank; i++)
-        at[i] = tw_index_var(s->arena, tw_frame_add(&f, (var){.kind = VAR_TILE, .extent = facts_of(s, v)->shape[i]}),
+        at[i] = tw_ix_var(s->arena, tw_frame_add(&f, (var){.kind = VAR_TILE, .extent = facts_of(s, v)->shape[i]}),
                              facts_of(s, v)->shape[i]);
     tw_trace_init(&t, s, &f, -1);
     tw_trace_value(&t, v, at, false);
@@ -85,7 +85,7 @@ static tw_status readable(scheduler *s, const tw_value *v, bool *well)
     *well = true;
     for (int i = 0; i < t.entries; i++)
         for (int d = rank - 2; t.entry[i].kind == TRACE_LOAD && d < rank; d++)
-            tw_index_coefficient(t.entry[i].linear, d, well);
+            tw_ix_coefficient(t.entry[i].linear, d, well);
     return TW_OK;
 }
 

@@ -141,7 +141,7 @@ static bool reads_same_element(scheduler *s, int number, const tw_value *input, 
     group *k = s->groups[number];
     if (k->kind != GROUP_FLAT || tw_group_frame(s, k, &f) != TW_OK || tw_group_at(s, k, &f, output, at) != TW_OK)
         return false;
-    const tw_index *mine = tw_index_linear(s->arena, output->type.rank, at, facts_of(s, output)->stride);
+    const tw_index *mine = tw_ix_linear(s->arena, output->type.rank, at, facts_of(s, output)->stride);
     bool same = mine != NULL;
     for (int i = 0; i < k->values && same; i++) {
         tw_trace_init(&t, s, &f, number);
@@ -151,7 +151,7 @@ static bool reads_same_element(scheduler *s, int number, const tw_value *input, 
         same = t.status == TW_OK;
         for (int j = 0; j < t.entries && same; j++)
             if (t.entry[j].kind == TRACE_LOAD && t.entry[j].value == input)
-                same = tw_index_equal(t.entry[j].linear, mine);
+                same = tw_ix_equal(t.entry[j].linear, mine);
     }
     return same;
 }

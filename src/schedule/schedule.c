@@ -62,7 +62,7 @@ static tw_status emit_all(scheduler *s, tw_plan *plan, const int *order)
             if (tw_log_on(TW_LOG_TILE)) {
                 tw_text text = {0};
                 tw_graph_print(kernel.program, &text);
-                tw_log(TW_LOG_TILE, "%s", tw_text_string(&text));
+                tw_say(TW_LOG_TILE, "%s", tw_text_string(&text));
                 tw_text_free(&text);
             }
         }
@@ -105,12 +105,12 @@ tw_status tw_schedule(const tw_graph *g, const tw_schedule_options *options, tw_
         tw_plan_destroy(plan);
         if (status != TW_ERR_INTERNAL)
             break;
-        tw_log(TW_LOG_FUSION, "no panels: %s", tw_error_message());
+        tw_say(TW_LOG_FUSION, "no panels: %s", tw_error_message());
     }
     if (status == TW_OK && tw_log_on(TW_LOG_PLAN)) {
         tw_text text = {0};
         tw_plan_print(*result, &text);
-        tw_log(TW_LOG_PLAN, "%s", tw_text_string(&text));
+        tw_say(TW_LOG_PLAN, "%s", tw_text_string(&text));
         tw_text_free(&text);
     }
     return status;

@@ -52,7 +52,7 @@ static tw_status trace_all(scheduler *s, const group *k, int number, trace *all)
         TW_TRY(tw_group_at(s, k, &f, k->value[i], at));
         tw_trace_value(all, k->value[i], at, true);
         int64_t *stride = facts_of(s, k->value[i])->stride;
-        const tw_index *stored = tw_index_linear(s->arena, k->value[i]->type.rank, at, stride);
+        const tw_index *stored = tw_ix_linear(s->arena, k->value[i]->type.rank, at, stride);
         tw_trace_expression(all, stored);
         TW_TRY(all->status);
     }
@@ -67,7 +67,7 @@ static bool merges(const trace *t, int dim, int64_t inner_extent)
         bool affine = true;
         if (!x || t->entry[i].kind == TRACE_OWN)
             continue;
-        int64_t outer = tw_index_coefficient(x, dim, &affine), inner = tw_index_coefficient(x, dim + 1, &affine);
+        int64_t outer = tw_ix_coefficient(x, dim, &affine), inner = tw_ix_coefficient(x, dim + 1, &affine);
         if (!affine || outer != inner * inner_extent)
             return false;
     }
@@ -110,7 +110,7 @@ tw_status tw_schedule_size_free(scheduler *s, const group *k, int number, bool *
         bool affine = true;
         if (!x || t.entry[i].kind == TRACE_OWN)
             continue;
-        int64_t c = tw_index_coefficient(x, 0, &affine);
+        int64_t c = tw_ix_coefficient(x, 0, &affine);
         *yes = affine && x->constant == 0 && x->terms <= 1 && (c == 1 || c == 0) && (x->terms == 0 || c == 1);
     }
     return TW_OK;

@@ -20,7 +20,7 @@ int tw_frame_inner(frame *f, int64_t extent, int rank, const tw_index *const *at
     for (int i = 0; i < f->vars; i++) {
         bool free = f->var[i].role == ROLE_INNER && f->var[i].extent == extent;
         for (int d = 0; free && d < rank; d++)
-            free = !tw_index_uses(at[d], i);
+            free = !tw_ix_uses(at[d], i);
         if (free)
             return i;
     }
@@ -84,7 +84,7 @@ static void add_value(trace *t, int kind, const tw_value *v, const tw_index *con
         row_major[i] = below;
         below *= TW_MAX(f->shape[i], 1);
     }
-    if (kind != TRACE_PULLED && !(e->linear = tw_index_linear(t->s->arena, v->type.rank, at, kind == TRACE_LOAD ? f->stride : row_major)))
+    if (kind != TRACE_PULLED && !(e->linear = tw_ix_linear(t->s->arena, v->type.rank, at, kind == TRACE_LOAD ? f->stride : row_major)))
         t->status = TW_ERR_MEMORY;
 }
 
@@ -144,7 +144,7 @@ static void trace_reduction(trace *t, const tw_op *op, const tw_index *const *at
         return;
     }
     for (int i = 0, j = 0; i < x->type.rank; i++) {
-        inner[i] = i == axis ? tw_index_var(t->s->arena, v, f->shape[axis]) : at[j];
+        inner[i] = i == axis ? tw_ix_var(t->s->arena, v, f->shape[axis]) : at[j];
         j += i != axis || keep;
     }
     tw_trace_value(t, x, inner, false);
@@ -158,7 +158,7 @@ static void trace_dot(trace *t, const tw_op *op, const tw_index *const *at)
         t->status = tw_error(TW_ERR_INTERNAL, "schedule: a kernel needs more than %d loop variables", MOST_VARS);
         return;
     }
-    tw_schedule_dot_access(op, at, tw_index_var(t->s->arena, v, t->f->var[v].extent), a, b);
+    tw_schedule_dot_access(op, at, tw_ix_var(t->s->arena, v, t->f->var[v].extent), a, b);
     tw_trace_value(t, op->operand[0], a, false);
     tw_trace_value(t, op->operand[1], b, false);
 }
@@ -172,11 +172,11 @@ static void trace_inside(trace *t, const tw_value *v, const tw_index *const *at)
     } else if (f->class == TW_CLASS_CONTRACTION) {
         trace_dot(t, op, at);
     } else if (op->code == TW_G_PHILOX) {
-        const tw_index *word[1] = {tw_index_constant(t->s->arena, 0)};
+        const tw_index *word[1] = {tw_ix_constant(t->s->arena, 0)};
         int64_t below = 1;
-        const tw_index *linear = tw_index_constant(t->s->arena, 0);
+        const tw_index *linear = tw_ix_constant(t->s->arena, 0);
         for (int i = v->type.rank - 1; i >= 0; i--) {
-            linear = tw_index_add(t->s->arena, linear, tw_index_scale(t->s->arena, at[i], below));
+            linear = tw_ix_add(t->s->arena, linear, tw_ix_scale(t->s->arena, at[i], below));
             below *= f->shape[i];
         }
         if (!word[0] || !linear)
@@ -189,7 +189,7 @@ static void trace_inside(trace *t, const tw_value *v, const tw_index *const *at)
         for (uint32_t i = 0; i < op->operands; i++) {
             const tw_index *zero[TW_MAX_RANK];
             for (int d = 0; d < op->operand[i]->type.rank; d++)
-                zero[d] = tw_index_constant(t->s->arena, 0);
+                zero[d] = tw_ix_constant(t->s->arena, 0);
             tw_trace_value(t, op->operand[i], zero, false);
         }
     } else {

@@ -59,7 +59,7 @@ bool tw_cache_read(tw_hash key, void **object, size_t *bytes)
         memcpy(*object, (char *)data + sizeof h, h.bytes);
         *bytes = h.bytes;
     } else if (!good) {
-        tw_log(TW_LOG_CACHE, "%s is not a good entry: compiling again", path);
+        tw_say(TW_LOG_CACHE, "%s is not a good entry: compiling again", path);
     }
     tw_free(data);
     return *object != NULL;
@@ -80,7 +80,7 @@ void tw_cache_write(tw_hash key, const void *object, size_t bytes)
         fine = tw_os_writer_commit(w, false) == TW_OK;
     }
     if (!fine) {
-        tw_log(TW_LOG_CACHE, "not cached: %s", tw_error_message());
+        tw_say(TW_LOG_CACHE, "not cached: %s", tw_error_message());
         tw_error_clear();
     }
 }

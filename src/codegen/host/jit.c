@@ -84,7 +84,7 @@ static tw_status make_object(const tw_graph *program, LLVMCodeGenFileType kind, 
         status = optimise(module, machine);
     if (status == TW_OK && tw_log_on(TW_LOG_LLVM)) {
         char *text = LLVMPrintModuleToString(module);
-        tw_log(TW_LOG_LLVM, "%s", text);
+        tw_say(TW_LOG_LLVM, "%s", text);
         LLVMDisposeMessage(text);
     }
     if (status == TW_OK && LLVMTargetMachineEmitToMemoryBuffer(machine, module, kind, &message, object)) {

@@ -1,0 +1,28 @@
+/* Running recorded segments: a cache of compiled plans, and the tiers. */
+#ifndef TW_CAPTURE_H
+#define TW_CAPTURE_H
+
+#include "runtime/runtime.h"
+
+typedef enum {
+    TW_TIER_AUTO,        /* first sight: operation by operation; second sight: compiled as a whole */
+    TW_TIER_OPERATIONS,  /* always operation by operation */
+    TW_TIER_COMPILED     /* compiled at first sight */
+} tw_tier;
+TW_API void tw_set_tier(tw_tier tier);
+TW_API tw_tier tw_get_tier(void);
+
+/* Graph to executable: decompose, simplify, schedule, compile. `in_place` as in tw_schedule_options. */
+tw_status tw_compile_graph(const tw_graph *segment, const int *in_place, tw_executable **executable);
+
+typedef struct tw_capture_stats {
+    int64_t segments, hits, compiled, operations; /* runs; found compiled; compilations; single operations run */
+    uint64_t compile_ns;                          /* of the last whole segment: passes, scheduling and kernels */
+} tw_capture_stats;
+TW_API tw_capture_stats tw_capture_statistics(void);
+const tw_executable *tw_capture_last(void); /* the last whole segment that ran compiled; NULL: none */
+TW_API void tw_capture_reset(void);         /* forgets every plan */
+
+void tw_library_init(void);
+
+#endif

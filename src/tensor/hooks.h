@@ -1,0 +1,19 @@
+/* What tensors need from the folders after them: one function, set at start-up by capture. */
+#ifndef TW_TENSOR_HOOKS_H
+#define TW_TENSOR_HOOKS_H
+
+#include "ir/ir.h"
+
+typedef struct tw_segment_io {
+    int inputs, outputs;
+    void **input;          /* contiguous values, in order of the graph's inputs */
+    void **output;         /* where the results go; may be replaced: in_place */
+    const int *in_place;   /* by output: the input whose storage it renews; -1: none */
+    bool *in_place_done;   /* by output: set when the result was written over that input */
+} tw_segment_io;
+
+/* Runs a recorded graph (composites and primitives, ending in `output`). The graph stays the caller's. */
+typedef tw_status tw_run_segment(const tw_graph *g, tw_segment_io *io);
+extern tw_run_segment *tw_segment_runner;
+
+#endif

@@ -1,0 +1,11 @@
+/* Recording: what every eager call does. */
+#ifndef TW_TENSOR_RECORD_H
+#define TW_TENSOR_RECORD_H
+
+#include "ir/ir.h"
+#include "tilewright/tensor.h"
+
+/* Checks, records one operation in the thread's segment, returns its pending result (owned by the open scope). Never NULL. */
+tw_tensor *tw_record(int code, int operands, tw_tensor *const *operand, const tw_attr *attrs);
+
+#endif
