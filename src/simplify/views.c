@@ -54,6 +54,32 @@ static bool permute_of_permute(tw_graph *g, const tw_op *op, tw_value **replacem
     return inner != NULL;
 }
 
+static bool used_once(const tw_graph *g, const tw_value *v)
+{
+    int uses = 0;
+    tw_for_each_op (op, g->body)
+        for (uint32_t i = 0; i < op->operands; i++)
+            uses += op->operand[i] == v;
+    return uses == 1;
+}
+
+/* (a b)^T = b^T a^T: the same products in the same order. It spares writing the result across its rows; a product that
+ * somebody else needs too would be computed twice. */
+static bool transposed_dot(tw_graph *g, const tw_op *op, tw_value **replacement)
+{
+    const tw_op *dot = made_by(op->operand[0], TW_G_DOT);
+    int rank = op->attr[0].dims.n;
+    if (!dot)
+        return false;
+    for (int i = 0; i < rank; i++)
+        if (op->attr[0].dims.v[i] != (i < rank - 2 ? i : i == rank - 2 ? rank - 1 : rank - 2))
+            return false;
+    if (!used_once(g, op->operand[0]))
+        return false;
+    *replacement = tw_g_dot(g, tw_g_swap(g, dot->operand[1], -2, -1), tw_g_swap(g, dot->operand[0], -2, -1));
+    return true;
+}
+
 static bool expand_of_expand(tw_graph *g, const tw_op *op, tw_value **replacement)
 {
     const tw_op *inner = made_by(op->operand[0], TW_G_EXPAND);
@@ -154,6 +180,7 @@ static const tw_rewrite_rule rules[] = {
     {TW_G_PERMUTE, "permute that moves no element", only_ones_move},
     {TW_G_PERMUTE, "permute of a permute", permute_of_permute},
     {TW_G_PERMUTE, "permute of a constant", of_constant},
+    {TW_G_PERMUTE, "(a b)^T = b^T a^T", transposed_dot},
     {TW_G_EXPAND, "expand to the same shape", identity},
     {TW_G_EXPAND, "expand of an expand", expand_of_expand},
     {TW_G_EXPAND, "expand by sizes of 1 is a reshape", expand_by_ones},
