@@ -157,6 +157,22 @@ static void add_store(cg *x, statements *s, const tw_op *op)
     s->store[s->stores++] = op;
 }
 
+static const tw_value *argument_of(const tw_value *pointer)
+{
+    while (pointer->def && pointer->def->code != TW_T_ARG && pointer->def->operands)
+        pointer = pointer->def->operand[0];
+    return pointer;
+}
+
+/* A load of one element must not overtake a waiting store through the same argument. */
+static bool reads_pending(const statements *s, const tw_op *load)
+{
+    for (int i = 0; i < s->stores; i++)
+        if (argument_of(s->store[i]->operand[0]) == argument_of(load->operand[0]))
+            return true;
+    return false;
+}
+
 static LLVMValueRef program_id(cg *x, int64_t axis)
 {
     LLVMValueRef id = x->pid;
@@ -337,7 +353,7 @@ void cg_lower_block(cg *x, const tw_block *block)
         default:
             if (op->result[0].type.rank > 0)
                 break;
-            if (op->code == TW_T_LOAD)
+            if (op->code == TW_T_LOAD && reads_pending(&s, op))
                 flush(x, &s);
             lower_scalar(x, op);
             break;
