@@ -107,10 +107,10 @@ static tw_status prepare_dot_operand(scheduler *s, const tw_value *v)
     return TW_OK;
 }
 
-/* A view that keeps each element once, in place or not. */
+/* A view that keeps every element and their order: an epilogue goes on through it. */
 static bool keeps_elements(const tw_op *op)
 {
-    return op->code == TW_G_RESHAPE || op->code == TW_G_PERMUTE;
+    return op->code == TW_G_RESHAPE;
 }
 
 static tw_status visit_heavy(scheduler *s, const tw_op *op, value_facts *f)
