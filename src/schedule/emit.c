@@ -214,7 +214,7 @@ static tw_value *pointer_to(emitter *e, const tw_value *v, bool written)
     for (int i = 0; i < e->buffers; i++)
         if (e->buffer[i] == v && e->written[i] == written)
             return e->pointer[i];
-    return tw_emit_fail(e, tw_error(TW_ERR_INTERNAL, "schedule: %%%u is not an argument of its kernel", v->id));
+    return tw_emit_fail(e, tw_error(TW_ERR_INTERNAL, "schedule: %%%u (%s) is not an argument of its kernel (%s, kind %d)", v->id, v->def->info->name, written ? "written" : "read", (int)e->k->kind));
 }
 
 static emitted address(emitter *e, const tw_value *v, const tw_index *const *at, bool written)
@@ -345,7 +345,10 @@ static int plain_var(emitter *e, const tw_index *x)
         return -1;
     if (x->terms == 1 && x->constant == 0 && x->term[0].coefficient == 1 && x->term[0].atom->kind == TW_ATOM_VAR)
         return x->term[0].atom->var;
-    tw_emit_fail(e, tw_error(TW_ERR_INTERNAL, "schedule: a contraction is pulled at an index that is no variable"));
+    tw_text text = {0};
+    tw_ix_print(x, &text);
+    tw_emit_fail(e, tw_error(TW_ERR_INTERNAL, "schedule: a contraction is pulled at the index %s, which is no variable", tw_text_string(&text)));
+    tw_text_free(&text);
     return -1;
 }
 

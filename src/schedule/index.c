@@ -269,6 +269,17 @@ static bool split(tw_arena *a, const tw_index *x, int64_t by, const tw_index **q
     return *quotient && *rest;
 }
 
+/* x = c*q + r with 0 <= r < c for a c > 1 that divides `by`: then x/by = q/(by/c), and x % by = c*(q % (by/c)) + r. */
+static int64_t inner_factor(tw_arena *a, const tw_index *x, int64_t by, const tw_index **q, const tw_index **r)
+{
+    for (int i = 0; i < x->terms; i++) {
+        int64_t c = x->term[i].coefficient < 0 ? -x->term[i].coefficient : x->term[i].coefficient;
+        if (c > 1 && c < by && by % c == 0 && split(a, x, c, q, r) && (*r)->low >= 0 && (*r)->high < c)
+            return c;
+    }
+    return 0;
+}
+
 const tw_index *tw_ix_div(tw_arena *a, const tw_index *x, int64_t by)
 {
     const tw_index *quotient, *rest;
@@ -283,6 +294,10 @@ const tw_index *tw_ix_div(tw_arena *a, const tw_index *x, int64_t by)
         const tw_atom *inner = rest->term[0].atom; /* (e/c)/d = e/(c*d) */
         return tw_ix_add(a, quotient, tw_ix_div(a, inner->of, inner->by * by));
     }
+    const tw_index *q, *r;
+    int64_t c = inner_factor(a, rest, by, &q, &r);
+    if (c)
+        return tw_ix_add(a, quotient, tw_ix_div(a, q, by / c));
     return tw_ix_add(a, quotient, atom_index(a, &(tw_atom){.kind = TW_ATOM_DIV, .of = rest, .by = by}));
 }
 
@@ -300,6 +315,10 @@ const tw_index *tw_ix_mod(tw_arena *a, const tw_index *x, int64_t by)
     if (rest->terms == 1 && rest->constant == 0 && rest->term[0].coefficient == 1 &&
         rest->term[0].atom->kind == TW_ATOM_MOD && rest->term[0].atom->by % by == 0)
         return tw_ix_mod(a, rest->term[0].atom->of, by); /* (e % (c*d)) % c = e % c */
+    const tw_index *q, *r;
+    int64_t c = inner_factor(a, rest, by, &q, &r);
+    if (c)
+        return tw_ix_add(a, tw_ix_scale(a, tw_ix_mod(a, q, by / c), c), r);
     return atom_index(a, &(tw_atom){.kind = TW_ATOM_MOD, .of = rest, .by = by});
 }
 

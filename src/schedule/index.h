@@ -5,6 +5,7 @@
  * expressions are built, so that most chains of reshape and permute come out affine:
  *
  *     (c*q + r) / c = q + r/c           (c*q + r) % c = r % c          r/c = 0 and r%c = r for 0 <= r < c
+ *     (c*q + r)/(c*d) = q/d            (c*q + r) % (c*d) = c*(q % d) + r     for 0 <= r < c
  *     (e/c)*c + e%c = e                 ((e/c)%d)*c + e%c = e % (c*d)      (e/c)/d = e/(c*d)
  */
 #ifndef TW_SCHEDULE_INDEX_H

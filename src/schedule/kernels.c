@@ -278,8 +278,9 @@ static tw_status emit_looped(emitter *e)
 
 /* ---- scans and scatters ---- */
 
-static tw_status emit_scan(emitter *e, int64_t *programs)
+static tw_status emit_scan(emitter *e, int number, int64_t *programs)
 {
+    TW_TRY(add_arguments(e, number));
     const tw_value *y = e->k->value[0];
     const tw_op *op = y->def;
     const tw_value *x = op->operand[0];
@@ -290,8 +291,6 @@ static tw_status emit_scan(emitter *e, int64_t *programs)
     int inner = tw_frame_add(&e->f, (var){.kind = VAR_TILE, .extent = b});
     choose_blocks(e->k, &e->f);
     tile_var(&e->f, inner, COLUMN_BLOCK);
-    add_argument(e, x, false);
-    add_argument(e, y, true);
     bool none[MOST_VARS] = {false};
     *programs = lay_out_grid(e, none);
     tw_arena *m = e->s->arena;
@@ -311,8 +310,9 @@ static tw_status emit_scan(emitter *e, int64_t *programs)
 }
 
 /* A program owns columns of the result: it copies x there, then adds or writes the sources in order, so that repeated indices are safe. */
-static tw_status emit_scatter(emitter *e, int64_t *programs)
+static tw_status emit_scatter(emitter *e, int number, int64_t *programs)
 {
+    TW_TRY(add_arguments(e, number));
     const tw_value *y = e->k->value[0];
     const tw_op *op = y->def;
     const tw_value *x = op->operand[0], *index = op->operand[1], *source = op->operand[2];
@@ -328,10 +328,6 @@ static tw_status emit_scatter(emitter *e, int64_t *programs)
     int step = tw_frame_add(&e->f, (var){.kind = VAR_GRID, .extent = TW_MAX(r, 2), .block = 1});
     choose_blocks(e->k, &e->f);
     tile_var(&e->f, inner, COLUMN_BLOCK);
-    add_argument(e, x, false);
-    add_argument(e, index, false);
-    add_argument(e, source, false);
-    add_argument(e, y, true);
     bool looped[MOST_VARS] = {false};
     looped[step] = true;
     *programs = lay_out_grid(e, looped);
@@ -443,9 +439,9 @@ static tw_status emit_body(emitter *e, int number, int64_t *programs)
     const group *k = e->k;
     bool looped[MOST_VARS] = {false};
     if (k->kind == GROUP_SCAN)
-        return emit_scan(e, programs);
+        return emit_scan(e, number, programs);
     if (k->kind == GROUP_SCATTER)
-        return emit_scatter(e, programs);
+        return emit_scatter(e, number, programs);
     TW_TRY(add_arguments(e, number));
     choose_blocks(k, &e->f);
     bool loops = false;

@@ -1,0 +1,118 @@
+/* Random graphs against the reference evaluator:
+ *     check_random [--graphs N] [--seed S] [--what simplify|compiled|all]
+ * Graph i of seed S is graph 0 of seed S + i. A disagreement is shrunk and printed as IR text. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#ifndef SIMPLIFY_ONLY
+#include "capture/capture.h"
+#endif
+#include "ops/build.h"
+#include "simplify/simplify.h"
+#include "support/random_graph.h"
+
+static tw_status run_simplified(const tw_graph *g, const tw_array *in, int n, tw_array *out, int m)
+{
+    tw_graph *copy = tw_graph_clone(g);
+    bool changed = false;
+    tw_status status = copy ? tw_pass_simplify(&copy, &changed) : TW_ERR_MEMORY;
+    if (status == TW_OK)
+        status = tw_graph_verify(copy);
+    if (status == TW_OK)
+        status = tw_reference_run(copy, NULL, in, n, out, m);
+    tw_graph_destroy(copy);
+    return status;
+}
+
+#ifndef SIMPLIFY_ONLY
+static tw_status run_compiled(const tw_graph *g, const tw_array *in, int n, tw_array *out, int m)
+{
+    enum { MOST = 64 };
+    void *inputs[MOST], *outputs[MOST];
+    tw_executable *e = NULL;
+    if (n > MOST || m > MOST)
+        return tw_error(TW_ERR_VALUE, "more than %d inputs or outputs", MOST);
+    tw_status status = tw_compile_graph(g, NULL, &e);
+    for (int i = 0; i < n; i++)
+        inputs[i] = in[i].data;
+    for (int i = 0; i < m; i++) {
+        const tw_type *t = &g->body->last->operand[i]->type;
+        if (status == TW_OK)
+            status = tw_array_create((tw_dtype)t->dtype, t->rank, t->dims, &out[i]);
+        outputs[i] = out[i].data;
+    }
+    if (status == TW_OK)
+        status = tw_execute(e, inputs, outputs);
+    if (e)
+        tw_executable_destroy(e);
+    return status;
+}
+#endif
+
+static void report_failure(const tw_graph *g, graph_runner *run, uint64_t seed, const char *what)
+{
+    tw_graph *small = shrink_graph(g, run, seed);
+    tw_text text = {0}, why = {0};
+    runner_agrees(small ? small : g, run, seed, &why);
+    tw_graph_print(small ? small : g, &text);
+    printf("seed %" PRIu64 " (%s): %s\n%s\n", seed, what, tw_text_string(&why), tw_text_string(&text));
+    tw_text_free(&text);
+    tw_text_free(&why);
+    tw_graph_destroy(small);
+}
+
+/* Returns how many graphs disagreed. */
+static int check(graph_runner *run, const char *what, uint64_t seed, int64_t graphs)
+{
+    enum { MOST_REPORTS = 10 };
+    int failed = 0;
+    for (int64_t i = 0; i < graphs && failed < MOST_REPORTS; i++) {
+        tw_graph *g = random_graph(seed + (uint64_t)i);
+        bool valid = g && tw_graph_verify(g) == TW_OK;
+        if (!valid) {
+            printf("seed %" PRIu64 ": the generator made an invalid graph: %s\n", seed + (uint64_t)i, tw_error_message());
+            failed++;
+        } else if (!runner_agrees(g, run, seed + (uint64_t)i, NULL)) {
+            report_failure(g, run, seed + (uint64_t)i, what);
+            failed++;
+        }
+        fflush(stdout);
+        tw_graph_destroy(g);
+    }
+    printf("%s: %" PRId64 " graphs from seed %" PRIu64 ", %d failed\n", what, graphs, seed, failed);
+    return failed;
+}
+
+static bool number(const char *text, int64_t *value)
+{
+    char *end;
+    *value = strtoll(text, &end, 10);
+    return *text && !*end && *value >= 0;
+}
+
+int main(int argc, char **argv)
+{
+    int64_t graphs = 500, seed = 1;
+    const char *what = "all";
+    for (int i = 1; i < argc; i += 2) {
+        bool known = i + 1 < argc && ((!strcmp(argv[i], "--graphs") && number(argv[i + 1], &graphs)) ||
+                                      (!strcmp(argv[i], "--seed") && number(argv[i + 1], &seed)) ||
+                                      (!strcmp(argv[i], "--what") && (what = argv[i + 1], true)));
+        if (!known) {
+            fprintf(stderr, "usage: check_random [--graphs N] [--seed S] [--what simplify|compiled|all]\n");
+            return 2;
+        }
+    }
+    int failed = 0;
+    bool all = !strcmp(what, "all");
+    if (all || !strcmp(what, "simplify"))
+        failed += check(run_simplified, "simplify", (uint64_t)seed, graphs);
+#ifndef SIMPLIFY_ONLY
+    tw_library_init();
+    if (all || !strcmp(what, "compiled"))
+        failed += check(run_compiled, "compiled", (uint64_t)seed, graphs);
+#endif
+    printf("# checks: %" PRId64 "\n", all ? 2 * graphs : graphs);
+    return failed != 0;
+}
