@@ -139,7 +139,7 @@ static bool reads_same_element(scheduler *s, int number, const tw_value *input, 
     trace t;
     const tw_index *at[TW_MAX_RANK];
     group *k = s->groups[number];
-    if (k->kind != GROUP_FLAT || tw_group_frame(s, k, &f) != TW_OK || tw_group_at(s, k, &f, output, at) != TW_OK)
+    if ((k->kind != GROUP_FLAT && k->kind != GROUP_DOT) || tw_group_frame(s, k, &f) != TW_OK || tw_group_at(s, k, &f, output, at) != TW_OK)
         return false;
     const tw_index *mine = tw_ix_linear(s->arena, output->type.rank, at, facts_of(s, output)->stride);
     bool same = mine != NULL;

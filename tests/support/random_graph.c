@@ -129,7 +129,8 @@ static tw_value *partner(maker *m, const tw_type *t, bool *exact)
         return v ? tw_g_expand(m->g, v, t->rank, t->dims) : NULL;
     }
     *exact = true;
-    return tw_g_filled(m->g, chance(m, 50) ? t : &scalar, random_number(m));
+    double number = random_number(m);
+    return tw_g_filled(m->g, chance(m, 50) ? t : &scalar, t->dtype == TW_BOOL ? number > 0 : number);
 }
 
 static bool is_elementary(int code)
