@@ -53,6 +53,7 @@ tw_status tw_schedule_facts(scheduler *s)
     tw_users users = tw_graph_users(g, s->arena);
     if (!s->facts || !users.start)
         return TW_ERR_MEMORY;
+    uint32_t place = 0;
     tw_for_each_op (op, g->body) {
         for (uint32_t i = 0; op->code == TW_G_OUTPUT && i < op->operands; i++)
             facts_of(s, op->operand[i])->output = true;
@@ -60,6 +61,7 @@ tw_status tw_schedule_facts(scheduler *s)
             const tw_value *v = &op->result[i];
             value_facts *f = facts_of(s, v);
             f->op = op;
+            f->place = place++;
             f->class = op->info->class;
             f->group = -1;
             f->users = (int)(users.start[v->id + 1] - users.start[v->id]);

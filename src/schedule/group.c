@@ -248,6 +248,18 @@ static tw_status trace_in(scheduler *s, const group *k, int number, const tw_val
     return t->status;
 }
 
+static void note_loads(scheduler *s, int number, const trace *t)
+{
+    for (int i = 0; i < t->entries; i++) {
+        const tw_value *v = t->entry[i].value;
+        if (t->entry[i].kind != TRACE_LOAD || facts_of(s, v)->group < 0)
+            continue;
+        add_need(s, number, facts_of(s, v)->group);
+        if (facts_of(s, v)->group != number)
+            s->groups[number]->ready = TW_MAX(s->groups[number]->ready, facts_of(s, v)->place);
+    }
+}
+
 /* Would `v`, whose own space is `space`, fit into group number k? On success the group's space is widened where needed. */
 static tw_status try_join(scheduler *s, int number, const tw_value *v, const group *space, bool *joined)
 {
@@ -278,9 +290,7 @@ static tw_status try_join(scheduler *s, int number, const tw_value *v, const gro
     *k = wide;
     k->value[k->values++] = v;
     facts_of(s, v)->group = number;
-    for (int i = 0; i < t.entries; i++)
-        if (t.entry[i].kind == TRACE_LOAD && facts_of(s, t.entry[i].value)->group >= 0)
-            add_need(s, number, facts_of(s, t.entry[i].value)->group);
+    note_loads(s, number, &t);
     *joined = true;
     return TW_OK;
 }
@@ -294,9 +304,7 @@ static tw_status open_group(scheduler *s, const tw_value *v, const group *space,
     s->groups[number] = k;
     k->value[k->values++] = v;
     facts_of(s, v)->group = number;
-    for (int i = 0; i < t->entries; i++)
-        if (t->entry[i].kind == TRACE_LOAD && facts_of(s, t->entry[i].value)->group >= 0)
-            add_need(s, number, facts_of(s, t->entry[i].value)->group);
+    note_loads(s, number, t);
     return TW_OK;
 }
 

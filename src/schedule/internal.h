@@ -9,6 +9,7 @@
 /* ---- facts about each value: facts.c ---- */
 typedef struct value_facts {
     const tw_op *op;
+    uint32_t place;                    /* of op in the graph; ids don't tell: rewriting gives new ones */
     tw_class class;
     int64_t shape[TW_MAX_RANK], count; /* constant sizes; count = number of elements */
     int64_t stride[TW_MAX_RANK];       /* of its memory once it has some; chosen so that its user reads it contiguously */
@@ -46,7 +47,7 @@ typedef struct group {
     const tw_op *dot;     /* DOT: the contraction; PANEL: one of the panel's */
     const tw_value *value[MOST_OUTPUTS]; /* computed here, in order */
     int values;
-    bool looped;          /* PANEL: programs loop over the rows, because some value sums over them */
+    uint32_t ready;       /* the latest value that it loads: when it could run */
 } group;
 
 typedef struct scheduler {

@@ -102,6 +102,10 @@ static tw_status prepare_dot_operand(scheduler *s, const tw_value *v)
         store(s, root);
     bool well;
     TW_TRY(readable(s, v, &well));
+    if (!well && !facts_of(s, root)->stored && !is_heavy(root->def)) {
+        store(s, root);
+        TW_TRY(readable(s, v, &well));
+    }
     if (!well)
         store(s, v);
     return TW_OK;

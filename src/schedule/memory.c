@@ -1,6 +1,6 @@
 /* Order, batches and memory.
  *
- * Kernels run in an order that respects what they need, earliest value first. Neighbours that don't need each other form a batch, which runs
+ * Kernels run in an order that respects what they need, as early as they can. Neighbours that don't need each other form a batch, which runs
  * as one launch. A stored value lives from the batch that makes it to the last one that reads it; offsets are chosen first-fit, the
  * largest values first, among those that live at the same time. */
 #include <stdlib.h>
@@ -16,13 +16,14 @@ static bool needs(const scheduler *s, int k, int other)
     return s->after[(size_t)k * (size_t)s->words + (size_t)other / 64] >> (other % 64) & 1;
 }
 
-/* Where in the graph a group's last value stands. */
-static uint32_t position(const group *k)
+/* Groups run as soon as what they load is there, so that memory is given back early: an optimiser's update recorded at the end runs
+ * right after its gradient. Among equals, the one recorded first, so that weights are read before they are updated. */
+static uint64_t position(const scheduler *s, const group *k)
 {
     uint32_t last = 0;
     for (int i = 0; i < k->values; i++)
-        last = TW_MAX(last, k->value[i]->id);
-    return last;
+        last = TW_MAX(last, facts_of(s, k->value[i])->place);
+    return (uint64_t)k->ready << 32 | last;
 }
 
 tw_status tw_schedule_order(scheduler *s, int *order)
@@ -33,7 +34,7 @@ tw_status tw_schedule_order(scheduler *s, int *order)
     for (int n = 0; n < s->group_count; n++) {
         int best = -1;
         for (int k = 0; k < s->group_count; k++) {
-            bool ready = !done[k] && (best < 0 || position(s->groups[k]) < position(s->groups[best]));
+            bool ready = !done[k] && (best < 0 || position(s, s->groups[k]) < position(s, s->groups[best]));
             for (int d = 0; ready && d < s->group_count; d++)
                 ready = done[d] || d == k || !needs(s, k, d);
             if (ready)
