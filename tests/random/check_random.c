@@ -26,24 +26,65 @@ static tw_status run_simplified(const tw_graph *g, const tw_array *in, int n, tw
 }
 
 #ifndef SIMPLIFY_ONLY
-static tw_status run_compiled(const tw_graph *g, const tw_array *in, int n, tw_array *out, int m)
+/* A copy of an array between guard words: a kernel that writes outside what it was given is found at once. */
+enum { GUARD_BYTES = 256, GUARD = 0xa5 };
+
+static unsigned char *guarded(const tw_array *a)
+{
+    unsigned char *block = tw_alloc_aligned(a->bytes + 2 * GUARD_BYTES, 64);
+    if (!block)
+        return NULL;
+    memset(block, GUARD, a->bytes + 2 * GUARD_BYTES);
+    memcpy(block + GUARD_BYTES, a->data, a->bytes);
+    return block;
+}
+
+static bool intact(const unsigned char *block, const tw_array *a)
+{
+    for (size_t i = 0; i < GUARD_BYTES; i++)
+        if (block[i] != GUARD || block[GUARD_BYTES + a->bytes + i] != GUARD)
+            return false;
+    return true;
+}
+
+static tw_status execute_guarded(tw_executable *e, const tw_array *in, int n, tw_array *out, int m)
 {
     enum { MOST = 64 };
-    void *inputs[MOST], *outputs[MOST];
-    tw_executable *e = NULL;
-    if (n > MOST || m > MOST)
-        return tw_error(TW_ERR_VALUE, "more than %d inputs or outputs", MOST);
-    tw_status status = tw_compile_graph(g, NULL, &e);
-    for (int i = 0; i < n; i++)
-        inputs[i] = in[i].data;
-    for (int i = 0; i < m; i++) {
-        const tw_type *t = &g->body->last->operand[i]->type;
+    unsigned char *block[2 * MOST] = {NULL};
+    void *inputs[MOST] = {NULL}, *outputs[MOST] = {NULL};
+    tw_status status = n <= MOST && m <= MOST ? TW_OK : tw_error(TW_ERR_VALUE, "more than %d inputs or outputs", MOST);
+    for (int i = 0; i < n + m && status == TW_OK; i++) {
+        block[i] = guarded(i < n ? &in[i] : &out[i - n]);
+        status = block[i] ? TW_OK : TW_ERR_MEMORY;
         if (status == TW_OK)
-            status = tw_array_create((tw_dtype)t->dtype, t->rank, t->dims, &out[i]);
-        outputs[i] = out[i].data;
+            *(i < n ? &inputs[i] : &outputs[i - n]) = block[i] + GUARD_BYTES;
     }
     if (status == TW_OK)
         status = tw_execute(e, inputs, outputs);
+    for (int i = 0; i < n + m && status == TW_OK; i++) {
+        const tw_array *a = i < n ? &in[i] : &out[i - n];
+        if (!intact(block[i], a))
+            status = tw_error(TW_ERR_INTERNAL, "a kernel wrote outside %s %d", i < n ? "input" : "output", i < n ? i : i - n);
+        else if (i < n && memcmp(block[i] + GUARD_BYTES, a->data, a->bytes))
+            status = tw_error(TW_ERR_INTERNAL, "a kernel wrote to input %d", i);
+        else if (i >= n)
+            memcpy(out[i - n].data, block[i] + GUARD_BYTES, a->bytes);
+    }
+    for (int i = 0; i < 2 * MOST; i++)
+        tw_free(block[i]);
+    return status;
+}
+
+static tw_status run_compiled(const tw_graph *g, const tw_array *in, int n, tw_array *out, int m)
+{
+    tw_executable *e = NULL;
+    tw_status status = tw_compile_graph(g, NULL, &e);
+    for (int i = 0; i < m && status == TW_OK; i++) {
+        const tw_type *t = &g->body->last->operand[i]->type;
+        status = tw_array_create((tw_dtype)t->dtype, t->rank, t->dims, &out[i]);
+    }
+    if (status == TW_OK)
+        status = execute_guarded(e, in, n, out, m);
     if (e)
         tw_executable_destroy(e);
     return status;
