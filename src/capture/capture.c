@@ -9,6 +9,7 @@
 #include "ops/build.h"
 #include "simplify/simplify.h"
 #include "tensor/hooks.h"
+#include "tilewright/tensor.h"
 
 typedef struct known {
     tw_executable *executable; /* NULL: not compiled yet */
@@ -28,6 +29,11 @@ void tw_set_tier(tw_tier t)
 tw_tier tw_get_tier(void)
 {
     return tw_env_on("TW_EAGER") ? TW_TIER_OPERATIONS : tier;
+}
+
+int64_t tw_capture_stated_peak(void)
+{
+    return last ? tw_tensor_bytes() - tw_runtime_bytes() + last->plan->arena_bytes + tw_execute_scratch(last) : 0;
 }
 
 tw_capture_stats tw_capture_statistics(void)
@@ -52,6 +58,21 @@ void tw_capture_reset(void)
     tw_map_destroy(plans);
     plans = NULL;
     last = NULL;
+}
+
+void tw_capture_kind_times(uint64_t ns[TW_KINDS])
+{
+    size_t cursor = 0;
+    tw_hash key;
+    void *value;
+    memset(ns, 0, TW_KINDS * sizeof *ns);
+    while (plans && tw_map_next(plans, &cursor, &key, &value)) {
+        tw_executable *e = ((known *)value)->executable;
+        for (int l = 0; e && l < e->plan->launches; l++) {
+            ns[e->plan->kernel[e->plan->launch[l].kernel].kind] += e->ns[l];
+            e->ns[l] = 0;
+        }
+    }
 }
 
 /* ---- compiling ---- */
@@ -229,7 +250,8 @@ static tw_status step_operation(const tw_graph *g, const tw_op *op, stepper *s, 
     output[0] = s->data[y->id];
     if (!output[0]) {
         output[0] = s->data[y->id] = tw_alloc_aligned(TW_MAX(bytes_of(y), (size_t)1), 64);
-        s->owned[y->id] = true;
+        s->owned[y->id] = output[0] != NULL;
+        tw_count_bytes(output[0] ? (int64_t)bytes_of(y) : 0);
     }
     stats.operations++;
     return output[0] ? run_executable(k->executable, &io) : TW_ERR_MEMORY;
@@ -241,6 +263,7 @@ static void drop_operands(stepper *s, const tw_op *op)
         const tw_value *v = op->operand[i];
         if (!v || --s->uses[v->id] > 0 || !s->owned[v->id])
             continue;
+        tw_count_bytes(-(int64_t)bytes_of(v));
         tw_free(s->data[v->id]);
         s->data[v->id] = NULL;
         s->owned[v->id] = false;
@@ -283,9 +306,12 @@ static tw_status run_operations(const tw_graph *g, tw_segment_io *io)
                 drop_operands(&s, op);
         }
     }
-    for (uint32_t i = 0; s.data && s.owned && i < g->values; i++)
-        if (s.owned[i])
-            tw_free(s.data[i]);
+    for (const tw_op *op = g->body->first; op && s.data && s.owned; op = op->next) {
+        if (!op->results || !s.owned[op->result[0].id])
+            continue;
+        tw_count_bytes(-(int64_t)bytes_of(&op->result[0]));
+        tw_free(s.data[op->result[0].id]);
+    }
     tw_free(s.data);
     tw_free(s.owned);
     tw_free(map);

@@ -21,7 +21,12 @@ typedef struct tw_capture_stats {
 } tw_capture_stats;
 TW_API tw_capture_stats tw_capture_statistics(void);
 const tw_executable *tw_capture_last(void); /* the last whole segment that ran compiled; NULL: none */
+/* Bytes that tensors hold now plus what the last compiled segment needs: the peak of running it again. */
+TW_API int64_t tw_capture_stated_peak(void);
 TW_API void tw_capture_reset(void);         /* forgets every plan */
+
+/* Nanoseconds by kind of kernel, over all plans, since the last call, while tw_runtime_timing was on. */
+void tw_capture_kind_times(uint64_t ns[TW_KINDS]);
 
 void tw_library_init(void);
 

@@ -6,6 +6,7 @@
 
 #include "base/os.h"
 #include "runtime/runtime.h"
+#include "tensor/hooks.h"
 
 enum { SMALL_PLAN_NS = 20000, CHUNKS_A_THREAD = 4, ALIGNMENT = 64 };
 
@@ -46,11 +47,13 @@ static bool grow(char **block, int64_t *had, int64_t wants)
         return true;
     tw_free(*block);
     atomic_fetch_sub(&bytes_held, *had);
+    tw_count_bytes(-*had);
     *had = 0;
     *block = tw_alloc_aligned((size_t)TW_MAX(wants, ALIGNMENT), ALIGNMENT);
     if (*block) {
         *had = wants;
         atomic_fetch_add(&bytes_held, wants);
+        tw_count_bytes(wants);
     }
     return *block != NULL;
 }
@@ -58,6 +61,7 @@ static bool grow(char **block, int64_t *had, int64_t wants)
 void tw_runtime_free(void)
 {
     atomic_fetch_sub(&bytes_held, memory.arena_bytes + memory.scratch_bytes);
+    tw_count_bytes(-memory.arena_bytes - memory.scratch_bytes);
     tw_free(memory.arena);
     tw_free(memory.scratch);
     memset(&memory, 0, sizeof memory);
@@ -131,13 +135,28 @@ static int64_t work_of(const tw_plan *plan)
     return work;
 }
 
+static int threads_for(const tw_plan *plan)
+{
+    return work_of(plan) < SMALL_PLAN_NS ? 1 : tw_num_threads();
+}
+
+static int64_t scratch_stride(const tw_executable *e)
+{
+    return (e->scratch_bytes + 4095) / 4096 * 4096 + ALIGNMENT;
+}
+
+int64_t tw_execute_scratch(const tw_executable *e)
+{
+    return scratch_stride(e) * threads_for(e->plan);
+}
+
 tw_status tw_execute(tw_executable *e, void *const *inputs, void *const *outputs)
 {
     const tw_plan *plan = e->plan;
-    int arguments = 1, threads = work_of(plan) < SMALL_PLAN_NS ? 1 : tw_num_threads();
+    int arguments = 1, threads = threads_for(plan);
     for (int l = 0; l < plan->launches; l++)
         arguments += plan->launch[l].arguments;
-    int64_t stride = (e->scratch_bytes + 4095) / 4096 * 4096 + ALIGNMENT;
+    int64_t stride = scratch_stride(e);
     if (!grow(&memory.arena, &memory.arena_bytes, plan->arena_bytes) || !grow(&memory.scratch, &memory.scratch_bytes, stride * threads))
         return TW_ERR_MEMORY;
     void **buffer = tw_alloc((size_t)(arguments + 1) * sizeof *buffer);

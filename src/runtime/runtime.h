@@ -25,6 +25,8 @@ void tw_executable_destroy(tw_executable *e);
 /* inputs[i], outputs[i]: addresses of contiguous row-major values, in the graph's order. Blocks until done. */
 tw_status tw_execute(tw_executable *e, void *const *inputs, void *const *outputs);
 
+int64_t tw_execute_scratch(const tw_executable *e); /* bytes that all threads together need beside the arena */
+
 TW_API void tw_set_num_threads(int threads); /* <= 0: TW_THREADS, else all cores */
 TW_API int tw_num_threads(void);
 void tw_runtime_timing(bool on); /* per launch; each batch then waits for its launches one by one */

@@ -16,4 +16,7 @@ typedef struct tw_segment_io {
 typedef tw_status tw_run_segment(const tw_graph *g, tw_segment_io *io);
 extern tw_run_segment *tw_segment_runner;
 
+/* Memory that stands for values: of tensors, and of plans while they run. Counted in one place, so that its peak can be stated. */
+void tw_count_bytes(int64_t change);
+
 #endif

@@ -8,7 +8,7 @@ static _Atomic int64_t bytes_now, bytes_peak;
 
 /* ---- storage ---- */
 
-static void count_bytes(int64_t change)
+void tw_count_bytes(int64_t change)
 {
     int64_t now = atomic_fetch_add(&bytes_now, change) + change, peak = atomic_load(&bytes_peak);
     while (now > peak && !atomic_compare_exchange_weak(&bytes_peak, &peak, now))
@@ -38,7 +38,7 @@ storage *tw_storage_create(size_t bytes)
     s->bytes = bytes;
     s->data = tw_alloc_aligned(TW_MAX(bytes, (size_t)1), ALIGNMENT);
     if (s->data) {
-        count_bytes((int64_t)bytes);
+        tw_count_bytes((int64_t)bytes);
         return s;
     }
     tw_free(s);
@@ -54,7 +54,7 @@ void tw_storage_release(storage *s)
             s->free(s->user);
     } else {
         tw_free(s->data);
-        count_bytes(-(int64_t)s->bytes);
+        tw_count_bytes(-(int64_t)s->bytes);
     }
     tw_free(s);
 }

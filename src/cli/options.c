@@ -1,0 +1,82 @@
+/* Options by table. */
+#include "cli/cli.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+int cli_fail(const char *command)
+{
+    fprintf(stderr, "tw %s: %s\n", command, *tw_error_message() ? tw_error_message() : "failed");
+    return 1;
+}
+
+static void print_help(const char *command, const char *about, const option *options, int count)
+{
+    printf("usage: tw %s [options]\n\n%s\n\noptions:\n", command, about);
+    for (int i = 0; i < count; i++) {
+        char left[64];
+        snprintf(left, sizeof left, "%s %s", options[i].name, options[i].argument ? options[i].argument : "");
+        printf("  %-22s %s\n", left, options[i].help);
+    }
+    printf("  %-22s %s\n", "--help", "say this");
+}
+
+static bool set(const char *command, const option *o, const char *value)
+{
+    char *end = NULL;
+    double number;
+    switch (o->kind) {
+    case OPTION_FLAG:
+        *(bool *)o->to = true;
+        return true;
+    case OPTION_TEXT:
+        *(const char **)o->to = value;
+        return true;
+    case OPTION_INT:
+    case OPTION_FLOAT:
+        number = o->kind == OPTION_INT ? (double)strtoll(value, &end, 10) : strtod(value, &end);
+        if (end == value || *end || isnan(number) || number < o->low || number > o->high) {
+            fprintf(stderr, "tw %s: %s '%s'; expected %s from %g to %g\n", command, o->name, value,
+                    o->kind == OPTION_INT ? "a whole number" : "a number", o->low, o->high);
+            return false;
+        }
+        if (o->kind == OPTION_INT)
+            *(int64_t *)o->to = (int64_t)number;
+        else
+            *(double *)o->to = number;
+        return true;
+    }
+    return false;
+}
+
+bool cli_parse(const char *command, const char *about, const option *options, int count, int argc, char **argv, int *code)
+{
+    *code = 2;
+    for (int i = 0; i < argc; i++) {
+        const option *found = NULL;
+        size_t length = strcspn(argv[i], "=");
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+            print_help(command, about, options, count);
+            *code = 0;
+            return false;
+        }
+        for (int k = 0; k < count; k++)
+            if (strlen(options[k].name) == length && !strncmp(options[k].name, argv[i], length))
+                found = &options[k];
+        if (!found) {
+            fprintf(stderr, "tw %s: unknown option '%s'; tw %s --help lists them\n", command, argv[i], command);
+            return false;
+        }
+        const char *value = argv[i][length] == '=' ? argv[i] + length + 1 : NULL;
+        if (found->kind != OPTION_FLAG && !value) {
+            if (i + 1 == argc) {
+                fprintf(stderr, "tw %s: %s needs a value\n", command, found->name);
+                return false;
+            }
+            value = argv[++i];
+        }
+        if (!set(command, found, value))
+            return false;
+    }
+    return true;
+}
