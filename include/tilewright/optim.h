@@ -1,4 +1,5 @@
-/* Optimisers. What changes from step to step (learning rate, bias corrections) are tensors, so that nothing is compiled again. */
+/* Optimisers. What changes from step to step (learning rate, bias corrections) are tensors, so that nothing is compiled
+ * again. */
 #ifndef TILEWRIGHT_OPTIM_H
 #define TILEWRIGHT_OPTIM_H
 
@@ -14,8 +15,9 @@ typedef struct tw_adamw {
     int64_t step;
     tw_tensor **m, **v; /* moments, by parameter */
 } tw_adamw;
-TW_API tw_status tw_adamw_init(tw_adamw *o, tw_parameters *parameters, double lr); /* betas 0.9, 0.95, eps 1e-8, weight decay 0.1 */
-TW_API tw_status tw_adamw_step(tw_adamw *o);                                       /* parameters without gradient stay */
+TW_API tw_status tw_adamw_init(tw_adamw *o, tw_parameters *parameters,
+                               double lr);   /* betas 0.9, 0.95, eps 1e-8, weight decay 0.1 */
+TW_API tw_status tw_adamw_step(tw_adamw *o); /* parameters without gradient stay */
 TW_API void tw_adamw_free(tw_adamw *o);
 
 typedef struct tw_sgd {

@@ -1,4 +1,5 @@
-/* The driver of derivatives: rules from the table; composites without one by decomposing them and going through the pieces. */
+/* The driver of derivatives: rules from the table; composites without one by decomposing them and going through the
+ * pieces. */
 #include "autograd/autograd.h"
 
 #include "autograd/rules.h"
@@ -36,9 +37,9 @@ static bool floating(const tw_value *v)
 
 typedef struct reverse {
     tw_graph *g;
-    uint32_t values;   /* ids below: what existed when the walk began */
-    tw_value **grad;   /* by id */
-    bool *active;      /* by id: depends on something asked for */
+    uint32_t values; /* ids below: what existed when the walk began */
+    tw_value **grad; /* by id */
+    bool *active;    /* by id: depends on something asked for */
 } reverse;
 
 static tw_status accumulate(reverse *r, const tw_value *v, tw_value *grad)
@@ -66,9 +67,11 @@ static tw_status step_back(reverse *r, const tw_op *op)
     return TW_OK;
 }
 
-static tw_status run_reverse(tw_graph *g, tw_op *before, tw_value *loss, tw_value *grad, tw_value *const *wrt, int count, tw_value **grads)
+static tw_status run_reverse(tw_graph *g, tw_op *before, tw_value *loss, tw_value *grad, tw_value *const *wrt,
+                             int count, tw_value **grads)
 {
-    reverse r = {g, g->values, tw_alloc_zero(g->values + 1, sizeof(tw_value *)), tw_alloc_zero(g->values + 1, sizeof(bool))};
+    reverse r = {g, g->values, tw_alloc_zero(g->values + 1, sizeof(tw_value *)),
+                 tw_alloc_zero(g->values + 1, sizeof(bool))};
     tw_op *last = g->body->last;
     tw_status status = r.grad && r.active ? TW_OK : TW_ERR_MEMORY;
     for (int i = 0; i < count && status == TW_OK; i++)
@@ -90,10 +93,12 @@ static tw_status run_reverse(tw_graph *g, tw_op *before, tw_value *loss, tw_valu
     return status;
 }
 
-tw_status tw_autograd_graph(tw_graph *g, tw_value *loss, tw_value *grad, tw_value *const *wrt, int count, tw_value **grads)
+tw_status tw_autograd_graph(tw_graph *g, tw_value *loss, tw_value *grad, tw_value *const *wrt, int count,
+                            tw_value **grads)
 {
     if (!floating(loss))
-        return tw_error(TW_ERR_DTYPE, "autograd: the loss has dtype %s; expected a floating one", tw_dtype_name((tw_dtype)loss->type.dtype));
+        return tw_error(TW_ERR_DTYPE, "autograd: the loss has dtype %s; expected a floating one",
+                        tw_dtype_name((tw_dtype)loss->type.dtype));
     if (!grad && !(grad = tw_g_ones_as(g, loss)))
         return failed();
     return run_reverse(g, NULL, loss, grad, wrt, count, grads);
@@ -102,7 +107,8 @@ tw_status tw_autograd_graph(tw_graph *g, tw_value *loss, tw_value *grad, tw_valu
 /* ---- one operation ---- */
 
 /* What a composite is made of, appended to g with these operands; then back through it. */
-static tw_status derive_pieces(tw_graph *g, const tw_op *op, tw_value *const *operand, tw_value *grad, uint32_t needed, tw_value **gradients)
+static tw_status derive_pieces(tw_graph *g, const tw_op *op, tw_value *const *operand, tw_value *grad, uint32_t needed,
+                               tw_value **gradients)
 {
     tw_value result = {.type = op->result[0].type}, *wrt[MOST_OPERANDS];
     tw_op here = *op;
@@ -117,7 +123,8 @@ static tw_status derive_pieces(tw_graph *g, const tw_op *op, tw_value *const *op
     return run_reverse(g, before, made, grad, wrt, (int)op->operands, gradients);
 }
 
-tw_status tw_derive(tw_graph *g, const tw_op *op, tw_value *const *operand, tw_value *result, tw_value *grad, uint32_t needed, tw_value **gradients)
+tw_status tw_derive(tw_graph *g, const tw_op *op, tw_value *const *operand, tw_value *result, tw_value *grad,
+                    uint32_t needed, tw_value **gradients)
 {
     const tw_derivative_row *row = &tw_derivatives[op->code];
     if (op->operands > MOST_OPERANDS)

@@ -3,22 +3,24 @@
 
 #include "ops/build.h"
 
-tw_derivative tw_derive_sum, tw_derive_prod, tw_derive_amax, tw_derive_amin, tw_derive_permute, tw_derive_slice, tw_derive_pad, tw_derive_cat,
-    tw_derive_slice_update, tw_derive_layer_norm, tw_derive_cross_entropy;
+tw_derivative tw_derive_sum, tw_derive_prod, tw_derive_amax, tw_derive_amin, tw_derive_permute, tw_derive_slice,
+    tw_derive_pad, tw_derive_cat, tw_derive_slice_update, tw_derive_layer_norm, tw_derive_cross_entropy;
 
 static tw_value *spread(tw_graph *g, tw_value *y, const tw_op *op, const tw_value *x)
 {
     return tw_g_spread(g, y, x, op->attr[0].dims.n, op->attr[0].dims.v, op->attr[1].i != 0);
 }
 
-bool tw_derive_sum(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed, tw_value **out)
+bool tw_derive_sum(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed,
+                   tw_value **out)
 {
     (void)y, (void)needed;
     return (out[0] = spread(g, grad, op, x[0])) != NULL;
 }
 
 /* The product of the others: y / x, or, where there is exactly one zero, the product of all but it. */
-bool tw_derive_prod(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed, tw_value **out)
+bool tw_derive_prod(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed,
+                    tw_value **out)
 {
     (void)needed;
     int n = op->attr[0].dims.n;
@@ -41,13 +43,15 @@ static bool extreme(tw_graph *g, const tw_op *op, tw_value *x, tw_value *y, tw_v
     return *out != NULL;
 }
 
-bool tw_derive_amax(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed, tw_value **out)
+bool tw_derive_amax(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed,
+                    tw_value **out)
 {
     (void)needed;
     return extreme(g, op, x[0], y, grad, out);
 }
 
-bool tw_derive_amin(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed, tw_value **out)
+bool tw_derive_amin(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed,
+                    tw_value **out)
 {
     (void)needed;
     return extreme(g, op, x[0], y, grad, out);
@@ -55,7 +59,8 @@ bool tw_derive_amin(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *
 
 /* ---- views ---- */
 
-bool tw_derive_permute(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed, tw_value **out)
+bool tw_derive_permute(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed,
+                       tw_value **out)
 {
     int64_t inverse[TW_MAX_RANK];
     (void)x, (void)y, (void)needed;
@@ -64,16 +69,19 @@ bool tw_derive_permute(tw_graph *g, const tw_op *op, tw_value *const *x, tw_valu
     return (out[0] = tw_g_permute(g, grad, op->attr[0].dims.n, inverse)) != NULL;
 }
 
-bool tw_derive_slice(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed, tw_value **out)
+bool tw_derive_slice(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed,
+                     tw_value **out)
 {
     (void)y, (void)needed;
     tw_type type = x[0]->type;
     type.dtype = grad->type.dtype;
     int rank = type.rank;
-    return (out[0] = tw_g_slice_update(g, tw_g_filled(g, &type, 0), grad, rank, op->attr[0].dims.v, rank, op->attr[2].dims.v)) != NULL;
+    return (out[0] = tw_g_slice_update(g, tw_g_filled(g, &type, 0), grad, rank, op->attr[0].dims.v, rank,
+                                       op->attr[2].dims.v)) != NULL;
 }
 
-bool tw_derive_pad(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed, tw_value **out)
+bool tw_derive_pad(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed,
+                   tw_value **out)
 {
     int64_t ones[TW_MAX_RANK];
     (void)y, (void)needed;
@@ -83,7 +91,8 @@ bool tw_derive_pad(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y
     return (out[0] = tw_g_slice(g, grad, rank, op->attr[0].dims.v, rank, x[0]->type.dims, rank, ones)) != NULL;
 }
 
-bool tw_derive_cat(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed, tw_value **out)
+bool tw_derive_cat(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed,
+                   tw_value **out)
 {
     int64_t start = 0, axis = op->attr[0].i;
     (void)y;
@@ -96,7 +105,8 @@ bool tw_derive_cat(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y
     return true;
 }
 
-bool tw_derive_slice_update(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed, tw_value **out)
+bool tw_derive_slice_update(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad,
+                            uint32_t needed, tw_value **out)
 {
     (void)y;
     int rank = x[0]->type.rank;
@@ -112,7 +122,8 @@ bool tw_derive_slice_update(tw_graph *g, const tw_op *op, tw_value *const *x, tw
 
 /* With n = (x - mean) * r, r = rsqrt(var + eps) and h = g * weight:  dx = r * (h - mean(h) - n * mean(h * n)).
  * Mean and variance are written as the decomposition writes them, so that they are shared with the forward pass. */
-bool tw_derive_layer_norm(tw_graph *g, const tw_op *op, tw_value *const *given, tw_value *y, tw_value *grad, uint32_t needed, tw_value **out)
+bool tw_derive_layer_norm(tw_graph *g, const tw_op *op, tw_value *const *given, tw_value *y, tw_value *grad,
+                          uint32_t needed, tw_value **out)
 {
     int64_t axes[TW_MAX_RANK], lead[TW_MAX_RANK];
     int n = (int)op->attr[0].i, rank = given[0]->type.rank;
@@ -139,7 +150,8 @@ bool tw_derive_layer_norm(tw_graph *g, const tw_op *op, tw_value *const *given, 
 }
 
 /* (exp(x - logsumexp(x)) - [class is target]) * g / rows: no softmax is stored. */
-bool tw_derive_cross_entropy(tw_graph *g, const tw_op *op, tw_value *const *given, tw_value *y, tw_value *grad, uint32_t needed, tw_value **out)
+bool tw_derive_cross_entropy(tw_graph *g, const tw_op *op, tw_value *const *given, tw_value *y, tw_value *grad,
+                             uint32_t needed, tw_value **out)
 {
     (void)op, (void)y, (void)needed;
     tw_value *x = tw_g_wide(g, given[0]), *target = tw_g_unsqueeze(g, given[1], -1);

@@ -1,5 +1,5 @@
-/* What everything stands on: errors as values, memory, containers, text, hashes, logging, and (os.h) the operating system.
- * Nothing here knows about tensors, graphs or compilers. */
+/* What everything stands on: errors as values, memory, containers, text, hashes, logging, and (os.h) the operating
+ * system. Nothing here knows about tensors, graphs or compilers. */
 #ifndef TW_BASE_H
 #define TW_BASE_H
 
@@ -32,15 +32,16 @@ TW_API const char *tw_status_name(tw_status code); /* "TW_ERR_SHAPE" */
 
 /* ---- memory: memory.c ----
  * All allocation of the library goes through these, so that tests can make the n-th one fail
- * (tw_memory_fail_at) and count what is alive. They return NULL and set TW_ERR_MEMORY; sizes are checked for overflow. */
-void *tw_alloc(size_t bytes);                             /* uninitialised */
-void *tw_alloc_zero(size_t count, size_t bytes);          /* zeroed */
-void *tw_realloc(void *pointer, size_t bytes);            /* as realloc */
-void *tw_alloc_aligned(size_t bytes, size_t alignment);   /* uninitialised; large blocks on huge pages where possible */
-void tw_free(void *pointer);                              /* frees any of the above; NULL is fine */
+ * (tw_memory_fail_at) and count what is alive. They return NULL and set TW_ERR_MEMORY; sizes are checked for overflow.
+ */
+void *tw_alloc(size_t bytes);                           /* uninitialised */
+void *tw_alloc_zero(size_t count, size_t bytes);        /* zeroed */
+void *tw_realloc(void *pointer, size_t bytes);          /* as realloc */
+void *tw_alloc_aligned(size_t bytes, size_t alignment); /* uninitialised; large blocks on huge pages where possible */
+void tw_free(void *pointer);                            /* frees any of the above; NULL is fine */
 char *tw_strdup(const char *text);
-void tw_memory_fail_at(int64_t nth);                      /* the n-th allocation from now fails (once); < 0: none */
-int64_t tw_memory_allocations(void);                      /* how many so far, failed ones included */
+void tw_memory_fail_at(int64_t nth); /* the n-th allocation from now fails (once); < 0: none */
+int64_t tw_memory_allocations(void); /* how many so far, failed ones included */
 
 /* ---- arena: arena.c ---- memory that dies at once. Blocks grow geometrically; allocation is a pointer bump. */
 typedef struct tw_arena tw_arena;
@@ -62,7 +63,8 @@ size_t tw_arena_bytes(const tw_arena *arena); /* allocated from it so far */
     }
 bool tw_vec_reserve_(void *vec, size_t element_bytes, size_t wanted);
 #define tw_vec_reserve(v, n) ((n) <= (v)->capacity || tw_vec_reserve_((v), sizeof *(v)->data, (n)))
-#define tw_vec_push(v, ...) (tw_vec_reserve((v), (v)->count + 1) ? ((v)->data[(v)->count++] = (__VA_ARGS__), true) : false)
+#define tw_vec_push(v, ...)                                                                                            \
+    (tw_vec_reserve((v), (v)->count + 1) ? ((v)->data[(v)->count++] = (__VA_ARGS__), true) : false)
 #define tw_vec_free(v) (tw_free((v)->data), (v)->data = NULL, (v)->count = (v)->capacity = 0)
 
 /* ---- hash map from 128-bit keys (or 64-bit integers, or pointers) to pointers: map.c ---- */
@@ -84,9 +86,9 @@ static inline bool tw_hash_equal(tw_hash a, tw_hash b)
 typedef struct tw_map tw_map;
 tw_map *tw_map_create(void);
 void tw_map_destroy(tw_map *map);
-void *tw_map_get(const tw_map *map, tw_hash key);             /* NULL: absent */
-bool tw_map_put(tw_map *map, tw_hash key, void *value);       /* replaces; false: no memory */
-void *tw_map_remove(tw_map *map, tw_hash key);                /* what was there */
+void *tw_map_get(const tw_map *map, tw_hash key);       /* NULL: absent */
+bool tw_map_put(tw_map *map, tw_hash key, void *value); /* replaces; false: no memory */
+void *tw_map_remove(tw_map *map, tw_hash key);          /* what was there */
 size_t tw_map_count(const tw_map *map);
 bool tw_map_next(const tw_map *map, size_t *cursor, tw_hash *key, void **value); /* cursor starts at 0; any order */
 static inline tw_hash tw_key(uint64_t word)
@@ -132,7 +134,7 @@ bool tw_log_on(tw_log_stage stage);
 void tw_say(tw_log_stage stage, const char *format, ...) TW_PRINTF(2, 3); /* does nothing when the stage is off */
 
 /* ---- dtypes: dtype.c ---- */
-size_t tw_dtype_size(tw_dtype dtype);            /* bytes */
+size_t tw_dtype_size(tw_dtype dtype);             /* bytes */
 TW_API const char *tw_dtype_name(tw_dtype dtype); /* "f32" */
 bool tw_dtype_parse(const char *name, size_t length, tw_dtype *dtype);
 static inline bool tw_dtype_floating(tw_dtype t)
@@ -149,12 +151,13 @@ float tw_f16_to_f32(uint16_t bits);
 uint16_t tw_f32_to_f16(float value); /* round to nearest even, NaN stays NaN */
 float tw_bf16_to_f32(uint16_t bits);
 uint16_t tw_f32_to_bf16(float value);
-double tw_dtype_load(tw_dtype dtype, const void *at);                /* any dtype to double (i64 beyond 2^53 rounds) */
-void tw_dtype_store(tw_dtype dtype, void *at, double value);         /* integers: truncation, out of range wraps */
+double tw_dtype_load(tw_dtype dtype, const void *at);        /* any dtype to double (i64 beyond 2^53 rounds) */
+void tw_dtype_store(tw_dtype dtype, void *at, double value); /* integers: truncation, out of range wraps */
 
-/* ---- environment ---- read once, at first use: TW_EAGER, TW_CHECK, TW_EXACT, TW_THREADS, TW_CACHE_DIR, TW_CACHE ... */
-const char *tw_env(const char *name);           /* NULL: unset or empty */
-bool tw_env_on(const char *name);               /* set and not "0" */
+/* ---- environment ---- read once, at first use: TW_EAGER, TW_CHECK, TW_EXACT, TW_THREADS, TW_CACHE_DIR, TW_CACHE ...
+ */
+const char *tw_env(const char *name); /* NULL: unset or empty */
+bool tw_env_on(const char *name);     /* set and not "0" */
 int64_t tw_env_int(const char *name, int64_t otherwise);
 
 #endif

@@ -140,7 +140,8 @@ double tw_dtype_load(tw_dtype dtype, const void *at)
     }
 }
 
-/* As x86's conversion does, for every target: truncation; NaN and out of range give INT64_MIN, then the low bits are kept. */
+/* As x86's conversion does, for every target: truncation; NaN and out of range give INT64_MIN, then the low bits are
+ * kept. */
 static int64_t truncate(double value)
 {
     return value >= -0x1p63 && value < 0x1p63 ? (int64_t)value : INT64_MIN;

@@ -34,8 +34,8 @@ void tw_error_clear(void)
 
 const char *tw_status_name(tw_status code)
 {
-    static const char *const names[] = {"TW_OK",        "TW_ERR_MEMORY",      "TW_ERR_SHAPE",       "TW_ERR_DTYPE",
-                                        "TW_ERR_AXIS",  "TW_ERR_VALUE",       "TW_ERR_IO",          "TW_ERR_FORMAT",
-                                        "TW_ERR_UNSUPPORTED", "TW_ERR_INTERRUPTED", "TW_ERR_INTERNAL"};
+    static const char *const names[] = {
+        "TW_OK",     "TW_ERR_MEMORY", "TW_ERR_SHAPE",       "TW_ERR_DTYPE",       "TW_ERR_AXIS",    "TW_ERR_VALUE",
+        "TW_ERR_IO", "TW_ERR_FORMAT", "TW_ERR_UNSUPPORTED", "TW_ERR_INTERRUPTED", "TW_ERR_INTERNAL"};
     return (size_t)code < TW_COUNT(names) ? names[code] : "unknown status";
 }

@@ -3,7 +3,7 @@
 
 #include "base/base.h"
 
-static const char *const stage_names[TW_LOG_STAGES] = {"graph", "decompose", "simplify", "fusion", "tile",  "llvm",
+static const char *const stage_names[TW_LOG_STAGES] = {"graph", "decompose", "simplify", "fusion", "tile", "llvm",
                                                        "asm",   "plan",      "guards",   "timing", "cache"};
 static _Atomic uint32_t stages_on; /* bit by stage */
 static _Atomic bool initialised;
@@ -31,8 +31,9 @@ tw_status tw_log_set(const char *stages)
             }
         }
         if (!known && length)
-            return tw_error(TW_ERR_VALUE, "log: unknown stage '%.*s'; expected graph, decompose, simplify, fusion, tile, "
-                                          "llvm, asm, plan, guards, timing, cache or all",
+            return tw_error(TW_ERR_VALUE,
+                            "log: unknown stage '%.*s'; expected graph, decompose, simplify, fusion, tile, "
+                            "llvm, asm, plan, guards, timing, cache or all",
                             (int)length, stages);
         stages += length + (stages[length] == ',');
     }

@@ -1,4 +1,5 @@
-/* The library's one door to malloc: counts, checks sizes, and fails on request so that tests can walk every error path. */
+/* The library's one door to malloc: counts, checks sizes, and fails on request so that tests can walk every error path.
+ */
 #include <stdatomic.h>
 #include <stdlib.h>
 

@@ -4,12 +4,12 @@
 
 #include "base/base.h"
 
-uint64_t tw_os_now_ns(void);        /* monotonic */
-int tw_os_cores(void);              /* that this process may run on */
-size_t tw_os_peak_rss_bytes(void);  /* high-water mark of resident memory */
+uint64_t tw_os_now_ns(void);       /* monotonic */
+int tw_os_cores(void);             /* that this process may run on */
+size_t tw_os_peak_rss_bytes(void); /* high-water mark of resident memory */
 size_t tw_os_rss_bytes(void);
-void tw_os_reset_peak_rss(void);    /* where the system can; elsewhere nothing */
-size_t tw_os_memory_bytes(void);    /* that this process may use: the machine's, or its cgroup's limit */
+void tw_os_reset_peak_rss(void); /* where the system can; elsewhere nothing */
+size_t tw_os_memory_bytes(void); /* that this process may use: the machine's, or its cgroup's limit */
 /* Asks for huge pages behind a large block; a hint. */
 void tw_os_prefer_huge_pages(void *at, size_t bytes);
 bool tw_os_terminal(FILE *stream);
@@ -20,12 +20,14 @@ tw_status tw_os_read_file(const char *path, size_t most, void **data, size_t *by
 typedef struct tw_os_writer tw_os_writer;
 tw_status tw_os_writer_open(const char *path, tw_os_writer **writer);
 tw_status tw_os_writer_write(tw_os_writer *writer, const void *data, size_t bytes);
-tw_status tw_os_writer_commit(tw_os_writer *writer, bool durable); /* frees the writer in any case; durable: survives a power cut */
-void tw_os_writer_cancel(tw_os_writer *writer);      /* frees it and leaves what was there before */
+tw_status tw_os_writer_commit(tw_os_writer *writer,
+                              bool durable);    /* frees the writer in any case; durable: survives a power cut */
+void tw_os_writer_cancel(tw_os_writer *writer); /* frees it and leaves what was there before */
 tw_status tw_os_map_file(const char *path, const void **data, size_t *bytes); /* read-only mapping */
 void tw_os_unmap(const void *data, size_t bytes);
-tw_status tw_os_make_folders(const char *path);      /* mkdir -p, mode 0700 */
-tw_status tw_os_cache_folder(char *path, size_t room); /* TW_CACHE_DIR, else $XDG_CACHE_HOME/tilewright, else ~/.cache/tilewright */
+tw_status tw_os_make_folders(const char *path); /* mkdir -p, mode 0700 */
+tw_status tw_os_cache_folder(char *path,
+                             size_t room); /* TW_CACHE_DIR, else $XDG_CACHE_HOME/tilewright, else ~/.cache/tilewright */
 
 /* Threads for background work (kernels run under OpenMP). */
 typedef struct tw_os_thread tw_os_thread;

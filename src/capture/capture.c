@@ -1,7 +1,8 @@
 /* Segments meet their plans.
  *
- * The key of a segment is the structural hash of its graph, its inputs' types and which results renew which inputs. At first sight it runs
- * operation by operation, through plans of one operation each; at second sight it is compiled as a whole. */
+ * The key of a segment is the structural hash of its graph, its inputs' types and which results renew which inputs. At
+ * first sight it runs operation by operation, through plans of one operation each; at second sight it is compiled as a
+ * whole. */
 #include "capture/capture.h"
 
 #include "base/os.h"
@@ -127,7 +128,8 @@ tw_status tw_compile_graph(const tw_graph *segment, const int *in_place, tw_exec
     if (status == TW_OK)
         status = tw_executable_create(plan, executable);
     if (status == TW_OK)
-        tw_say(TW_LOG_TIMING, "segment of %u values: compiled in %.1f ms", segment->values, (double)(tw_os_now_ns() - start) * 1e-6);
+        tw_say(TW_LOG_TIMING, "segment of %u values: compiled in %.1f ms", segment->values,
+               (double)(tw_os_now_ns() - start) * 1e-6);
     return status;
 }
 
@@ -188,7 +190,7 @@ static tw_hash key_of(const tw_graph *g, const tw_segment_io *io)
 /* ---- operation by operation ---- */
 
 typedef struct stepper {
-    void **data;         /* by value id */
+    void **data; /* by value id */
     bool *owned;
     uint32_t *uses;
 } stepper;
@@ -286,7 +288,8 @@ static tw_status run_operations(const tw_graph *g, tw_segment_io *io)
 {
     tw_arena *a = tw_arena_create(0);
     tw_value **map = tw_alloc_zero(g->values + 1, sizeof *map);
-    stepper s = {tw_alloc_zero(g->values + 1, sizeof(void *)), tw_alloc_zero(g->values + 1, sizeof(bool)), a ? tw_graph_use_counts(g, a) : NULL};
+    stepper s = {tw_alloc_zero(g->values + 1, sizeof(void *)), tw_alloc_zero(g->values + 1, sizeof(bool)),
+                 a ? tw_graph_use_counts(g, a) : NULL};
     tw_status status = map && s.data && s.owned && s.uses ? TW_OK : TW_ERR_MEMORY;
     const tw_op *output = g->body->last;
     int inputs = 0;

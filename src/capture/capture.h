@@ -5,9 +5,9 @@
 #include "runtime/runtime.h"
 
 typedef enum {
-    TW_TIER_AUTO,        /* first sight: operation by operation; second sight: compiled as a whole */
-    TW_TIER_OPERATIONS,  /* always operation by operation */
-    TW_TIER_COMPILED     /* compiled at first sight */
+    TW_TIER_AUTO,       /* first sight: operation by operation; second sight: compiled as a whole */
+    TW_TIER_OPERATIONS, /* always operation by operation */
+    TW_TIER_COMPILED    /* compiled at first sight */
 } tw_tier;
 TW_API void tw_set_tier(tw_tier tier);
 TW_API tw_tier tw_get_tier(void);
@@ -23,7 +23,7 @@ TW_API tw_capture_stats tw_capture_statistics(void);
 const tw_executable *tw_capture_last(void); /* the last whole segment that ran compiled; NULL: none */
 /* Bytes that tensors hold now plus what the last compiled segment needs: the peak of running it again. */
 TW_API int64_t tw_capture_stated_peak(void);
-TW_API void tw_capture_reset(void);         /* forgets every plan */
+TW_API void tw_capture_reset(void); /* forgets every plan */
 
 /* Nanoseconds by kind of kernel, over all plans, since the last call, while tw_runtime_timing was on. */
 void tw_capture_kind_times(uint64_t ns[TW_KINDS]);

@@ -8,12 +8,14 @@ typedef enum { OPTION_INT, OPTION_FLOAT, OPTION_TEXT, OPTION_FLAG } option_kind;
 typedef struct option {
     const char *name, *argument, *help; /* "--steps", "N" */
     option_kind kind;
-    void *to;      /* int64_t, double, const char *, bool */
+    void *to;         /* int64_t, double, const char *, bool */
     double low, high; /* INT, FLOAT: allowed range, inclusive */
 } option;
 
-/* Fills in what was given. Returns false when the command should end with *code: after --help (0) or a wrong option (2, with one line said). */
-bool cli_parse(const char *command, const char *about, const option *options, int count, int argc, char **argv, int *code);
+/* Fills in what was given. Returns false when the command should end with *code: after --help (0) or a wrong option (2,
+ * with one line said). */
+bool cli_parse(const char *command, const char *about, const option *options, int count, int argc, char **argv,
+               int *code);
 int cli_fail(const char *command); /* one line with the library's last error; returns 1 */
 
 int cmd_train(int argc, char **argv);

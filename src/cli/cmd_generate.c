@@ -22,7 +22,8 @@ static int sample(const float *logits, int n, double temperature, uint64_t *rand
 }
 
 /* The window is always full (the prompt is repeated in front), so that one compiled graph serves every token. */
-static tw_status generate(tw_gpt *m, const vocabulary *v, const char *prompt, int64_t tokens, double temperature, uint64_t random)
+static tw_status generate(tw_gpt *m, const vocabulary *v, const char *prompt, int64_t tokens, double temperature,
+                          uint64_t random)
 {
     int64_t T = m->config.context, shape[] = {1, T}, length = (int64_t)strlen(prompt);
     int64_t *window = tw_alloc((size_t)T * sizeof *window);
@@ -31,7 +32,8 @@ static tw_status generate(tw_gpt *m, const vocabulary *v, const char *prompt, in
         int64_t at = (length - T + i) % length;
         window[i] = v->token[(unsigned char)prompt[at < 0 ? at + length : at]];
         if (window[i] < 0)
-            status = tw_error(TW_ERR_VALUE, "the prompt has a byte 0x%02x that the model never saw", (unsigned char)prompt[at < 0 ? at + length : at]);
+            status = tw_error(TW_ERR_VALUE, "the prompt has a byte 0x%02x that the model never saw",
+                              (unsigned char)prompt[at < 0 ? at + length : at]);
     }
     if (status == TW_OK)
         fputs(prompt, stdout);
@@ -73,7 +75,8 @@ int cmd_generate(int argc, char **argv)
     if (!cli_parse("generate", "Continues a text with a trained model.", options, TW_COUNT(options), argc, argv, &code))
         return code;
     if (!checkpoint || !*prompt) {
-        fprintf(stderr, "tw generate: --checkpoint FILE %s; tw generate --help says more\n", checkpoint ? "is fine, but the prompt is empty" : "is needed");
+        fprintf(stderr, "tw generate: --checkpoint FILE %s; tw generate --help says more\n",
+                checkpoint ? "is fine, but the prompt is empty" : "is needed");
         return 2;
     }
     tw_tensor_file *file = NULL;

@@ -26,7 +26,9 @@ static void list(const tw_op_table *table, tw_level level, const char *title)
             continue;
         for (int k = 0; k < op->operands; k++)
             n += snprintf(left + n, sizeof left - (size_t)n, "%s%s%s", k ? ", " : "", op->operand_names[k],
-                          op->variadic && k == op->operands - 1 ? "..." : k >= op->operands - op->optional ? "?" : "");
+                          op->variadic && k == op->operands - 1 ? "..."
+                          : k >= op->operands - op->optional    ? "?"
+                                                                : "");
         printf("  %s)%*s %s\n", left, TW_MAX(34 - n, 1), "", op->doc);
     }
 }
@@ -36,15 +38,16 @@ int cmd_ops(int argc, char **argv)
     bool summary = false;
     int code;
     const option options[] = {{"--summary", NULL, "count them only", OPTION_FLAG, &summary, 0, 0}};
-    if (!cli_parse("ops", "Lists the operations: composites (what users call), primitives, tile operations.", options, TW_COUNT(options), argc, argv, &code))
+    if (!cli_parse("ops", "Lists the operations: composites (what users call), primitives, tile operations.", options,
+                   TW_COUNT(options), argc, argv, &code))
         return code;
     if (!summary) {
         list(&tw_graph_table, TW_LEVEL_COMPOSITE, "composites");
         list(&tw_graph_table, TW_LEVEL_PRIMITIVE, "primitives");
         list(&tw_tile_table, TW_LEVEL_TILE, "tile operations");
     }
-    printf("composite %d · primitive %d · tile %d\n", count(&tw_graph_table, TW_LEVEL_COMPOSITE), count(&tw_graph_table, TW_LEVEL_PRIMITIVE),
-           count(&tw_tile_table, TW_LEVEL_TILE));
+    printf("composite %d · primitive %d · tile %d\n", count(&tw_graph_table, TW_LEVEL_COMPOSITE),
+           count(&tw_graph_table, TW_LEVEL_PRIMITIVE), count(&tw_tile_table, TW_LEVEL_TILE));
     return 0;
 }
 
@@ -54,9 +57,9 @@ int cmd_devices(int argc, char **argv)
     if (!cli_parse("devices", "Says what this machine offers.", NULL, 0, argc, argv, &code))
         return code;
     const tw_host_target *t = tw_host_target_get();
-    printf("host: %s, %d cores, vectors of %d bytes, %d registers%s%s%s, %.1f GiB of memory\n", t->cpu, tw_os_cores(), t->vector_bytes,
-           t->vector_registers, t->fma ? ", fma" : "", t->bf16_dot ? ", bf16 dot" : "", t->int8_dot ? ", int8 dot" : "",
-           (double)tw_os_memory_bytes() / (1 << 30));
+    printf("host: %s, %d cores, vectors of %d bytes, %d registers%s%s%s, %.1f GiB of memory\n", t->cpu, tw_os_cores(),
+           t->vector_bytes, t->vector_registers, t->fma ? ", fma" : "", t->bf16_dot ? ", bf16 dot" : "",
+           t->int8_dot ? ", int8 dot" : "", (double)tw_os_memory_bytes() / (1 << 30));
     printf("threads: %d (TW_THREADS)\n", tw_num_threads());
     return 0;
 }

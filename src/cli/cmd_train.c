@@ -24,6 +24,8 @@ typedef struct training {
     uint64_t random;
     double compiled_ms, eager_ms, eager_loss, worst_difference;
     int64_t eager_peak, compiled_peak, stated_peak;
+    int launches, batches, kernels;
+    uint64_t compile_ns;
 } training;
 
 static volatile sig_atomic_t interrupted;
@@ -50,13 +52,14 @@ static tw_status load_text(training *t)
     for (size_t i = 0; i < bytes && status == TW_OK; i++) {
         t->tokens[i] = t->words.token[((unsigned char *)text)[i]];
         if (t->tokens[i] < 0)
-            status = tw_error(TW_ERR_VALUE, "%s: byte %zu is 0x%02x, which the checkpoint's text doesn't have", t->data, i, ((unsigned char *)text)[i]);
+            status = tw_error(TW_ERR_VALUE, "%s: byte %zu is 0x%02x, which the checkpoint's text doesn't have", t->data,
+                              i, ((unsigned char *)text)[i]);
     }
     tw_free(text);
     int64_t least = t->config.context + 2;
     if (status == TW_OK && (t->train_count < least || t->count - t->train_count < least))
-        status = tw_error(TW_ERR_VALUE, "%s has %lld bytes; expected at least %lld for a context of %lld", t->data, (long long)t->count,
-                          (long long)(10 * least), (long long)t->config.context);
+        status = tw_error(TW_ERR_VALUE, "%s has %lld bytes; expected at least %lld for a context of %lld", t->data,
+                          (long long)t->count, (long long)(10 * least), (long long)t->config.context);
     return status;
 }
 
@@ -83,7 +86,8 @@ static void take_batch(const training *t, uint64_t *random, bool training_part, 
     }
 }
 
-/* ---- steps ---- the inner scope frees what the step made before anybody looks, so that only the loss and the parameters are computed */
+/* ---- steps ---- the inner scope frees what the step made before anybody looks, so that only the loss and the
+ * parameters are computed */
 
 static double train_step(training *t, tw_status *status)
 {
@@ -131,8 +135,9 @@ static void say_progress(const training *t, int64_t step, double loss, double va
 {
     double tokens = (double)(t->batch * t->config.context) / ms * 1e3, left = ms * (double)(t->steps - step - 1) * 1e-3;
     bool terminal = tw_os_terminal(stdout);
-    printf("%sstep %lld/%lld  loss %.4f  validation %.4f  %.0f tokens/s  %.1f s left%s", terminal ? "\r\033[K" : "", (long long)(step + 1),
-           (long long)t->steps, loss, validation, tokens, left, terminal && step + 1 < t->steps ? "" : "\n");
+    printf("%sstep %lld/%lld  loss %.4f  validation %.4f  %.0f tokens/s  %.1f s left%s", terminal ? "\r\033[K" : "",
+           (long long)(step + 1), (long long)t->steps, loss, validation, tokens, left,
+           terminal && step + 1 < t->steps ? "" : "\n");
     fflush(stdout);
 }
 
@@ -145,7 +150,8 @@ static void print_shares(const char *title, const uint64_t *ns, double steps)
         sum += ns[k];
     printf("%s\n", title);
     for (int k = 0; k < TW_KINDS; k++)
-        printf("  %-28s %9.2f ms  %5.1f %%\n", tw_kernel_kind_name((tw_kernel_kind)k), (double)ns[k] * 1e-6 / steps, sum ? 100.0 * (double)ns[k] / (double)sum : 0);
+        printf("  %-28s %9.2f ms  %5.1f %%\n", tw_kernel_kind_name((tw_kernel_kind)k), (double)ns[k] * 1e-6 / steps,
+               sum ? 100.0 * (double)ns[k] / (double)sum : 0);
 }
 
 /* Two steps with each launch timed. */
@@ -175,6 +181,17 @@ static double median(double *x, int n)
     return n ? x[n / 2] : NAN;
 }
 
+/* What the step that was just compiled is, before it runs again. */
+static void note_plan(training *t)
+{
+    const tw_executable *e = tw_capture_last();
+    t->stated_peak = tw_capture_stated_peak();
+    t->compile_ns = tw_capture_statistics().compile_ns;
+    t->launches = e ? e->plan->launches : 0;
+    t->batches = e ? e->plan->batches : 0;
+    t->kernels = e ? e->plan->kernels : 0;
+}
+
 /* Runs `steps` steps in one tier from the current state; the losses and the median time. */
 static tw_status run_tier(training *t, tw_tier tier, int steps, double *losses, double *ms, int64_t *peak)
 {
@@ -189,7 +206,7 @@ static tw_status run_tier(training *t, tw_tier tier, int steps, double *losses, 
         losses[i] = train_step(t, &status);
         times[i] = (double)(tw_os_now_ns() - start) * 1e-6;
         if (i == 0 && tier == TW_TIER_COMPILED && status == TW_OK)
-            t->stated_peak = tw_capture_stated_peak();
+            note_plan(t);
     }
     *peak = tw_tensor_peak_bytes(true);
     *ms = median(times + 1, TW_MIN(steps, MOST) - 1);
@@ -231,18 +248,20 @@ static tw_status compare(training *t)
     if (status != TW_OK)
         return status;
     for (int i = 0; i < STEPS; i++) {
-        printf("step %d: loss %.6f operation by operation, %.6f compiled, difference %.1e\n", i + 1, eager[i], compiled[i], fabs(eager[i] - compiled[i]));
+        printf("step %d: loss %.6f operation by operation, %.6f compiled, difference %.1e\n", i + 1, eager[i],
+               compiled[i], fabs(eager[i] - compiled[i]));
         t->worst_difference = fmax(t->worst_difference, fabs(eager[i] - compiled[i]));
     }
     double tokens = (double)(t->batch * t->config.context) * 1e3;
-    const tw_executable *e = tw_capture_last();
-    printf("operation by operation: %8.2f ms a step, %8.0f tokens/s, peak %7.1f MB\n", t->eager_ms, tokens / t->eager_ms, (double)t->eager_peak * 1e-6);
-    printf("compiled:               %8.2f ms a step, %8.0f tokens/s, peak %7.1f MB (stated %.1f MB, %+.1f %%)\n", t->compiled_ms, tokens / t->compiled_ms,
-           (double)t->compiled_peak * 1e-6, (double)t->stated_peak * 1e-6, 100 * ((double)t->compiled_peak / (double)t->stated_peak - 1));
-    printf("compiled is %.2f times as fast, with %.2f times the memory; compiled in %.0f ms\n", t->eager_ms / t->compiled_ms,
-           (double)t->compiled_peak / (double)t->eager_peak, (double)tw_capture_statistics().compile_ns * 1e-6);
-    if (e)
-        printf("fused: one step is %d launches in %d batches, of %d kernels\n", e->plan->launches, e->plan->batches, e->plan->kernels);
+    printf("operation by operation: %8.2f ms a step, %8.0f tokens/s, peak %7.1f MB\n", t->eager_ms,
+           tokens / t->eager_ms, (double)t->eager_peak * 1e-6);
+    printf("compiled:               %8.2f ms a step, %8.0f tokens/s, peak %7.1f MB (stated %.1f MB, %+.1f %%)\n",
+           t->compiled_ms, tokens / t->compiled_ms, (double)t->compiled_peak * 1e-6, (double)t->stated_peak * 1e-6,
+           100 * ((double)t->compiled_peak / (double)t->stated_peak - 1));
+    printf("compiled is %.2f times as fast, with %.2f times the memory; compiled in %.0f ms\n",
+           t->eager_ms / t->compiled_ms, (double)t->compiled_peak / (double)t->eager_peak,
+           (double)t->compile_ns * 1e-6);
+    printf("fused: one step is %d kernels run %d times in %d launches\n", t->kernels, t->launches, t->batches);
     return TW_OK;
 }
 
@@ -258,9 +277,11 @@ static tw_status prepare(training *t)
     if (status == TW_OK) {
         t->config.vocabulary = t->words.size;
         double weights = 12.0 * (double)t->config.layers * (double)t->config.dim * (double)t->config.dim;
-        needed = weights * 16 + (double)(t->batch * t->config.context) * (double)t->config.dim * (double)t->config.layers * 40;
+        needed = weights * 16 +
+                 (double)(t->batch * t->config.context) * (double)t->config.dim * (double)t->config.layers * 40;
         if (needed > (double)tw_os_memory_bytes())
-            status = tw_error(TW_ERR_MEMORY, "these sizes need about %.1f GB; this machine has %.1f GB", needed * 1e-9, (double)tw_os_memory_bytes() * 1e-9);
+            status = tw_error(TW_ERR_MEMORY, "these sizes need about %.1f GB; this machine has %.1f GB", needed * 1e-9,
+                              (double)tw_os_memory_bytes() * 1e-9);
     }
     if (status == TW_OK)
         status = tw_manual_seed((uint64_t)t->seed);
@@ -287,7 +308,8 @@ static tw_status run_steps(training *t)
         if ((i + 1) % t->eval_every == 0 || i + 1 == t->steps)
             validation = validation_loss(t);
         bool terminal = tw_os_terminal(stdout);
-        if (status == TW_OK && ((terminal && tw_os_now_ns() - said > 200000000u) || (i + 1) % t->eval_every == 0 || i + 1 == t->steps || i < 3)) {
+        if (status == TW_OK && ((terminal && tw_os_now_ns() - said > 200000000u) || (i + 1) % t->eval_every == 0 ||
+                                i + 1 == t->steps || i < 3)) {
             say_progress(t, i, loss, validation, ms);
             said = tw_os_now_ns();
         }
@@ -300,13 +322,18 @@ static void say_model(const training *t)
     int64_t count = 0;
     for (int i = 0; i < t->model.parameters.count; i++)
         count += tw_numel(t->model.parameters.item[i].value);
-    printf("%lld parameters in %d tensors; %lld bytes of text, %d different\n", (long long)count, t->model.parameters.count, (long long)t->count,
-           t->words.size);
+    printf("%lld parameters in %d tensors; %lld bytes of text, %d different\n", (long long)count,
+           t->model.parameters.count, (long long)t->count, t->words.size);
 }
 
 int cmd_train(int argc, char **argv)
 {
-    training t = {.data = NULL, .batch = 16, .steps = 200, .seed = 1, .eval_every = 50, .lr = 3e-4,
+    training t = {.data = NULL,
+                  .batch = 16,
+                  .steps = 200,
+                  .seed = 1,
+                  .eval_every = 50,
+                  .lr = 3e-4,
                   .config = {.layers = 4, .dim = 128, .heads = 4, .context = 64}};
     int code;
     const option options[] = {
@@ -327,7 +354,8 @@ int cmd_train(int argc, char **argv)
         {"--eager", NULL, "operation by operation only", OPTION_FLAG, &t.eager, 0, 0},
         {"--compare", NULL, "first compare both ways: time, memory, losses", OPTION_FLAG, &t.compare, 0, 0},
     };
-    if (!cli_parse("train", "Trains a GPT on the bytes of a text file. Ctrl-C saves the checkpoint and ends.", options, TW_COUNT(options), argc, argv, &code))
+    if (!cli_parse("train", "Trains a GPT on the bytes of a text file. Ctrl-C saves the checkpoint and ends.", options,
+                   TW_COUNT(options), argc, argv, &code))
         return code;
     if (!t.data) {
         fprintf(stderr, "tw train: --data FILE is needed; tw train --help says more\n");
@@ -346,7 +374,8 @@ int cmd_train(int argc, char **argv)
         if (status == TW_OK && t.checkpoint) {
             status = checkpoint_save(t.checkpoint, &t.model, &t.optimiser, &t.words, t.random);
             if (status == TW_OK)
-                printf("%ssaved %s after %lld steps\n", interrupted ? "interrupted: " : "", t.checkpoint, (long long)t.optimiser.step);
+                printf("%ssaved %s after %lld steps\n", interrupted ? "interrupted: " : "", t.checkpoint,
+                       (long long)t.optimiser.step);
         }
     }
     code = status == TW_OK ? (interrupted ? 130 : 0) : cli_fail("train");

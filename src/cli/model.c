@@ -20,7 +20,8 @@ void vocabulary_from_text(vocabulary *v, const unsigned char *text, size_t bytes
 }
 
 enum { KEYS = 9 };
-static const char *const keys[KEYS] = {"format", "layers", "dim", "heads", "context", "vocabulary", "step", "random", "bytes"};
+static const char *const keys[KEYS] = {"format",     "layers", "dim",    "heads", "context",
+                                       "vocabulary", "step",   "random", "bytes"};
 
 tw_status checkpoint_save(const char *path, tw_gpt *m, const tw_adamw *o, const vocabulary *v, uint64_t random_state)
 {
@@ -28,7 +29,7 @@ tw_status checkpoint_save(const char *path, tw_gpt *m, const tw_adamw *o, const 
     char value[KEYS][520];
     const char *values[KEYS];
     const char **names = tw_alloc_zero((size_t)(3 * n), sizeof *names);
-    char (*text)[80] = tw_alloc_zero((size_t)(3 * n), sizeof *text);
+    char(*text)[80] = tw_alloc_zero((size_t)(3 * n), sizeof *text);
     tw_tensor **tensors = tw_alloc_zero((size_t)(3 * n), sizeof *tensors);
     tw_status status = names && text && tensors ? TW_OK : TW_ERR_MEMORY;
     for (int i = 0; i < n && status == TW_OK; i++) {
@@ -89,12 +90,14 @@ tw_status checkpoint_config(const char *path, tw_tensor_file **file, tw_gpt_conf
 static tw_status restore(const tw_tensor_file *file, const char *name, tw_tensor *to)
 {
     tw_tensor *from = tw_file_tensor(file, name);
-    bool same = tw_tensor_status(from) == TW_OK && tw_rank(from) == tw_rank(to) && tw_tensor_dtype(from) == tw_tensor_dtype(to);
+    bool same =
+        tw_tensor_status(from) == TW_OK && tw_rank(from) == tw_rank(to) && tw_tensor_dtype(from) == tw_tensor_dtype(to);
     if (tw_tensor_status(from) != TW_OK)
         return tw_error_code();
     for (int i = 0; same && i < tw_rank(to); i++)
         same = tw_shape(from)[i] == tw_shape(to)[i];
-    return same ? tw_assign(to, from) : tw_error(TW_ERR_SHAPE, "checkpoint: '%s' has another shape or dtype than the model", name);
+    return same ? tw_assign(to, from)
+                : tw_error(TW_ERR_SHAPE, "checkpoint: '%s' has another shape or dtype than the model", name);
 }
 
 tw_status checkpoint_restore(const tw_tensor_file *file, tw_gpt *m, tw_adamw *o, uint64_t *random_state)

@@ -49,7 +49,8 @@ static bool set(const char *command, const option *o, const char *value)
     return false;
 }
 
-bool cli_parse(const char *command, const char *about, const option *options, int count, int argc, char **argv, int *code)
+bool cli_parse(const char *command, const char *about, const option *options, int count, int argc, char **argv,
+               int *code)
 {
     *code = 2;
     for (int i = 0; i < argc; i++) {

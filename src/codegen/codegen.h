@@ -2,21 +2,23 @@
  *
  * The kernel of a tile program on the host is one function:
  *   buffers   one address for each pointer argument of the program, in order of the `arg` operations
- *   scalars   the values of the program's symbols (s0, s1...), then of its scalar arguments, 8 bytes each (f32 as its bits)
- *   first..last   the linear program ids to run, of grid[0] * grid[1] * grid[2]; axis 0 runs fastest
- *   scratch   scratch_bytes(scalars) bytes for this thread alone, aligned to 64
- * Any split of the ids over threads gives the same bits. */
+ *   scalars   the values of the program's symbols (s0, s1...), then of its scalar arguments, 8 bytes each (f32 as its
+ * bits) first..last   the linear program ids to run, of grid[0] * grid[1] * grid[2]; axis 0 runs fastest scratch
+ * scratch_bytes(scalars) bytes for this thread alone, aligned to 64 Any split of the ids over threads gives the same
+ * bits. */
 #ifndef TW_CODEGEN_H
 #define TW_CODEGEN_H
 
 #include "ir/ir.h"
 
-typedef void tw_host_kernel_fn(void *const *buffers, const int64_t *scalars, int64_t first, int64_t last, void *scratch);
+typedef void tw_host_kernel_fn(void *const *buffers, const int64_t *scalars, int64_t first, int64_t last,
+                               void *scratch);
 typedef int64_t tw_host_scratch_fn(const int64_t *scalars);
 
 typedef struct tw_kernel tw_kernel; /* loaded code; counted references */
 
-/* Compiles (or takes from the disk cache) and loads a tile program for this machine. Thread-safe; the program is only read. */
+/* Compiles (or takes from the disk cache) and loads a tile program for this machine. Thread-safe; the program is only
+ * read. */
 tw_status tw_host_compile(const tw_graph *program, tw_kernel **kernel);
 tw_host_kernel_fn *tw_kernel_entry(const tw_kernel *kernel);
 int64_t tw_kernel_scratch_bytes(const tw_kernel *kernel, const int64_t *scalars);
@@ -29,8 +31,8 @@ tw_status tw_host_emit(const tw_graph *program, const char *stage, tw_text *out)
 
 /* What the target is: for the cost model, `tw devices` and cache keys. */
 typedef struct tw_host_target {
-    char cpu[64];           /* LLVM's name: "znver4" */
-    int vector_bytes;       /* of the widest useful register: 64, 32 or 16 */
+    char cpu[64];     /* LLVM's name: "znver4" */
+    int vector_bytes; /* of the widest useful register: 64, 32 or 16 */
     int vector_registers;
     bool fma, bf16_dot, int8_dot;
 } tw_host_target;

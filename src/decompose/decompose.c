@@ -1,8 +1,8 @@
 /* The pass.
  *
  * in:  any graph        out: primitives in strict form (see decompose.h)
- * One walk in order. A composite is replaced by what it is made of, and the walk goes on with the first piece, so that composites made of
- * composites come apart too. Strictness is restored operation by operation. */
+ * One walk in order. A composite is replaced by what it is made of, and the walk goes on with the first piece, so that
+ * composites made of composites come apart too. Strictness is restored operation by operation. */
 #include "decompose/decompose.h"
 
 #include "ops/build.h"
@@ -39,7 +39,12 @@ static tw_dtype operand_dtype(const tw_op *op)
     if (x == y)
         return x;
     bool scalar_a = a.type.rank == 0, scalar_b = op->operand[1]->type.rank == 0;
-    int category_x = x == TW_BOOL ? 0 : tw_dtype_floating(x) ? 2 : 1, category_y = y == TW_BOOL ? 0 : tw_dtype_floating(y) ? 2 : 1;
+    int category_x = x == TW_BOOL           ? 0
+                     : tw_dtype_floating(x) ? 2
+                                            : 1,
+        category_y = y == TW_BOOL           ? 0
+                     : tw_dtype_floating(y) ? 2
+                                            : 1;
     if (!scalar_a && scalar_b && category_x >= category_y)
         return x;
     if (!scalar_b && scalar_a && category_y >= category_x)
@@ -50,7 +55,8 @@ static tw_dtype operand_dtype(const tw_op *op)
 static tw_value *strict_operand(tw_graph *g, tw_value *x, tw_dtype dtype, const tw_type *result)
 {
     x = tw_g_as(g, x, dtype);
-    if (!x || x->type.rank == 0 || (x->type.rank == result->rank && !memcmp(x->type.dims, result->dims, result->rank * sizeof *result->dims)))
+    if (!x || x->type.rank == 0 ||
+        (x->type.rank == result->rank && !memcmp(x->type.dims, result->dims, result->rank * sizeof *result->dims)))
         return x;
     return tw_g_expand(g, x, result->rank, result->dims);
 }
@@ -62,7 +68,8 @@ static bool make_strict_pointwise(tw_graph *g, tw_op *op)
     for (uint32_t i = 0; i < op->operands; i++) {
         tw_value *x = op->operand[i];
         bool condition = op->code == TW_G_WHERE && i == 0;
-        if (!(op->operand[i] = strict_operand(g, x, converts || condition ? (tw_dtype)x->type.dtype : dtype, &op->result[0].type)))
+        if (!(op->operand[i] =
+                  strict_operand(g, x, converts || condition ? (tw_dtype)x->type.dtype : dtype, &op->result[0].type)))
             return false;
     }
     return true;
@@ -87,7 +94,8 @@ static tw_value *reduce_one(tw_graph *g, int code, tw_value *x, int64_t axis)
     }
 }
 
-/* Several axes become one after another, the last first; neighbouring reduced axes are one. Returns what stands for the result. */
+/* Several axes become one after another, the last first; neighbouring reduced axes are one. Returns what stands for the
+ * result. */
 static tw_value *reduce_axes(tw_graph *g, const tw_op *op)
 {
     tw_value *x = op->operand[0];

@@ -8,10 +8,12 @@
 typedef tw_value *tw_decomposition(tw_graph *g, const tw_op *op);
 extern tw_decomposition *const tw_decompositions[]; /* by code; generated; NULL: a primitive */
 
-/* After it: primitives only; element-wise operands of one dtype, and of the result's shape or rank 0; reductions along one axis each. */
+/* After it: primitives only; element-wise operands of one dtype, and of the result's shape or rank 0; reductions along
+ * one axis each. */
 tw_status tw_pass_decompose(tw_graph **g, bool *changed);
 
-/* One level: the value that replaces a composite's result, of the declared dtype and shape; NULL: an error, or op is a primitive. */
+/* One level: the value that replaces a composite's result, of the declared dtype and shape; NULL: an error, or op is a
+ * primitive. */
 tw_value *tw_decompose_op(tw_graph *g, const tw_op *op);
 
 #endif

@@ -1,12 +1,14 @@
-/* Products, normalisations, attention, losses, random numbers: composites that need control flow. f16 and bf16 are computed in f32. */
+/* Products, normalisations, attention, losses, random numbers: composites that need control flow. f16 and bf16 are
+ * computed in f32. */
 #include <math.h>
 
 #include "decompose/decompose.h"
 #include "ops/build.h"
 
-tw_decomposition tw_decompose_matmul, tw_decompose_linear, tw_decompose_layer_norm, tw_decompose_rms_norm, tw_decompose_rand_uniform,
-    tw_decompose_rand_normal, tw_decompose_rand_int, tw_decompose_embedding, tw_decompose_nll_loss, tw_decompose_cross_entropy,
-    tw_decompose_attention, tw_decompose_rotary, tw_decompose_logsumexp;
+tw_decomposition tw_decompose_matmul, tw_decompose_linear, tw_decompose_layer_norm, tw_decompose_rms_norm,
+    tw_decompose_rand_uniform, tw_decompose_rand_normal, tw_decompose_rand_int, tw_decompose_embedding,
+    tw_decompose_nll_loss, tw_decompose_cross_entropy, tw_decompose_attention, tw_decompose_rotary,
+    tw_decompose_logsumexp;
 
 /* x as [batch..., rows, columns] with the given batch dimensions. */
 static tw_value *with_batch(tw_graph *g, tw_value *x, int batch_rank, const tw_dim *batch)
@@ -179,7 +181,8 @@ tw_value *tw_attention_scores(tw_graph *g, tw_value *q, tw_value *k, tw_value *m
 
 tw_value *tw_decompose_attention(tw_graph *g, const tw_op *op)
 {
-    tw_value *s = tw_attention_scores(g, op->operand[0], op->operand[1], op->operand[3], op->attr[0].i != 0, op->attr[1].f);
+    tw_value *s =
+        tw_attention_scores(g, op->operand[0], op->operand[1], op->operand[3], op->attr[0].i != 0, op->attr[1].f);
     tw_value *v = tw_g_wide(g, op->operand[2]);
     return s && v ? tw_g_matmul(g, tw_g_softmax(g, s, -1), v) : NULL;
 }
@@ -198,5 +201,6 @@ tw_value *tw_decompose_rotary(tw_graph *g, const tw_op *op)
     tw_value *const turned[] = {tw_g_neg(g, b), a};
     if (!turned[0] || !a)
         return NULL;
-    return tw_g_add(g, tw_g_mul(g, x, tw_g_wide(g, op->operand[1])), tw_g_mul(g, tw_g_cat(g, 2, turned, axis), tw_g_wide(g, op->operand[2])));
+    return tw_g_add(g, tw_g_mul(g, x, tw_g_wide(g, op->operand[1])),
+                    tw_g_mul(g, tw_g_cat(g, 2, turned, axis), tw_g_wide(g, op->operand[2])));
 }

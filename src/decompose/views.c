@@ -2,9 +2,9 @@
 #include "decompose/decompose.h"
 #include "ops/build.h"
 
-tw_decomposition tw_decompose_transpose, tw_decompose_select, tw_decompose_narrow_to, tw_decompose_flip, tw_decompose_roll,
-    tw_decompose_repeat, tw_decompose_stack, tw_decompose_diagonal, tw_decompose_eye, tw_decompose_linspace, tw_decompose_arange_from,
-    tw_decompose_one_hot, tw_decompose_floor_divide;
+tw_decomposition tw_decompose_transpose, tw_decompose_select, tw_decompose_narrow_to, tw_decompose_flip,
+    tw_decompose_roll, tw_decompose_repeat, tw_decompose_stack, tw_decompose_diagonal, tw_decompose_eye,
+    tw_decompose_linspace, tw_decompose_arange_from, tw_decompose_one_hot, tw_decompose_floor_divide;
 
 tw_value *tw_decompose_transpose(tw_graph *g, const tw_op *op)
 {
@@ -13,7 +13,8 @@ tw_value *tw_decompose_transpose(tw_graph *g, const tw_op *op)
 
 tw_value *tw_decompose_select(tw_graph *g, const tw_op *op)
 {
-    return tw_g_reshape_to(g, tw_g_part(g, op->operand[0], (int)op->attr[0].i, op->attr[1].i, 1, 1), &op->result[0].type);
+    return tw_g_reshape_to(g, tw_g_part(g, op->operand[0], (int)op->attr[0].i, op->attr[1].i, 1, 1),
+                           &op->result[0].type);
 }
 
 tw_value *tw_decompose_narrow_to(tw_graph *g, const tw_op *op)
@@ -47,7 +48,8 @@ tw_value *tw_decompose_roll(tw_graph *g, const tw_op *op)
     int64_t size = x->type.dims[axis], shift = size ? ((op->attr[0].i % size) + size) % size : 0;
     if (shift == 0)
         return tw_g_as(g, x, (tw_dtype)x->type.dtype);
-    tw_value *const parts[] = {tw_g_part(g, x, (int)axis, size - shift, shift, 1), tw_g_part(g, x, (int)axis, 0, size - shift, 1)};
+    tw_value *const parts[] = {tw_g_part(g, x, (int)axis, size - shift, shift, 1),
+                               tw_g_part(g, x, (int)axis, 0, size - shift, 1)};
     return parts[0] && parts[1] ? tw_g_cat(g, 2, parts, axis) : NULL;
 }
 
@@ -110,7 +112,8 @@ tw_value *tw_decompose_eye(tw_graph *g, const tw_op *op)
 static tw_value *progression(tw_graph *g, const tw_type *t, double start, double step)
 {
     tw_value *i = tw_g_iota(g, 1, t->dims, 0, TW_I64);
-    tw_value *x = tw_g_add(g, tw_g_mul(g, tw_g_as(g, i, TW_F64), tw_g_constant(g, TW_F64, step)), tw_g_constant(g, TW_F64, start));
+    tw_value *x = tw_g_add(g, tw_g_mul(g, tw_g_as(g, i, TW_F64), tw_g_constant(g, TW_F64, step)),
+                           tw_g_constant(g, TW_F64, start));
     return tw_g_as(g, x, (tw_dtype)t->dtype);
 }
 
@@ -130,7 +133,8 @@ tw_value *tw_decompose_one_hot(tw_graph *g, const tw_op *op)
 {
     const tw_type *t = &op->result[0].type;
     tw_value *index = tw_g_unsqueeze(g, op->operand[0], -1);
-    tw_value *hot = tw_g_eq(g, index, tw_g_iota(g, t->rank, t->dims, t->rank - 1, (tw_dtype)op->operand[0]->type.dtype));
+    tw_value *hot =
+        tw_g_eq(g, index, tw_g_iota(g, t->rank, t->dims, t->rank - 1, (tw_dtype)op->operand[0]->type.dtype));
     return hot ? tw_g_cast(g, hot, (tw_dtype)t->dtype) : NULL;
 }
 
@@ -140,7 +144,8 @@ tw_value *tw_decompose_floor_divide(tw_graph *g, const tw_op *op)
     if (tw_dtype_floating((tw_dtype)op->result[0].type.dtype))
         return tw_g_floor(g, tw_g_div(g, a, b));
     tw_value *q = tw_g_idiv(g, a, b), *r = tw_g_sub(g, a, tw_g_mul(g, q, b));
-    tw_value *below = tw_g_logical_and(g, tw_g_ne(g, r, tw_g_like(g, r, 0)),
-                                       tw_g_ne(g, tw_g_lt(g, r, tw_g_like(g, r, 0)), tw_g_lt(g, b, tw_g_like(g, b, 0))));
+    tw_value *below =
+        tw_g_logical_and(g, tw_g_ne(g, r, tw_g_like(g, r, 0)),
+                         tw_g_ne(g, tw_g_lt(g, r, tw_g_like(g, r, 0)), tw_g_lt(g, b, tw_g_like(g, b, 0))));
     return tw_g_where(g, below, tw_g_sub(g, q, tw_g_like(g, q, 1)), q);
 }

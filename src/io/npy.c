@@ -10,7 +10,8 @@ enum { MOST_HEADER = 1 << 20 };
 static const struct {
     const char *code;
     tw_dtype dtype;
-} codes[] = {{"|b1", TW_BOOL}, {"|u1", TW_U8}, {"<i4", TW_I32}, {"<i8", TW_I64}, {"<f2", TW_F16}, {"<f4", TW_F32}, {"<f8", TW_F64}};
+} codes[] = {{"|b1", TW_BOOL}, {"|u1", TW_U8},  {"<i4", TW_I32}, {"<i8", TW_I64},
+             {"<f2", TW_F16},  {"<f4", TW_F32}, {"<f8", TW_F64}};
 
 tw_status tw_save_npy(const char *path, tw_tensor *t)
 {
@@ -33,7 +34,16 @@ tw_status tw_save_npy(const char *path, tw_tensor *t)
     tw_text_add(&header, "\n");
     tw_status status = header.failed ? TW_ERR_MEMORY : tw_os_writer_open(path, &w);
     if (status == TW_OK) {
-        unsigned char start[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)(header.count & 255), (unsigned char)(header.count >> 8)};
+        unsigned char start[10] = {0x93,
+                                   'N',
+                                   'U',
+                                   'M',
+                                   'P',
+                                   'Y',
+                                   1,
+                                   0,
+                                   (unsigned char)(header.count & 255),
+                                   (unsigned char)(header.count >> 8)};
         status = tw_os_writer_write(w, start, sizeof start);
         if (status == TW_OK)
             status = tw_os_writer_write(w, header.data, header.count);
@@ -65,7 +75,8 @@ static const char *after(const char *header, const char *key)
 
 static tw_status parse_header(const char *path, const char *header, npy *n)
 {
-    const char *descr = after(header, "'descr'"), *order = after(header, "'fortran_order'"), *shape = after(header, "'shape'");
+    const char *descr = after(header, "'descr'"), *order = after(header, "'fortran_order'"),
+               *shape = after(header, "'shape'");
     bool known = false;
     if (!descr || !order || !shape || *descr != '\'' || *shape != '(')
         return tw_error(TW_ERR_FORMAT, "%s: the header needs 'descr', 'fortran_order' and 'shape'", path);
@@ -82,7 +93,8 @@ static tw_status parse_header(const char *path, const char *header, npy *n)
     for (const char *at = shape + 1; *at && *at != ')';) {
         char *end;
         long long size = strtoll(at, &end, 10);
-        if (end == at || size < 0 || n->rank == TW_MAX_RANK || __builtin_mul_overflow(n->count, (int64_t)size, &n->count))
+        if (end == at || size < 0 || n->rank == TW_MAX_RANK ||
+            __builtin_mul_overflow(n->count, (int64_t)size, &n->count))
             return tw_error(TW_ERR_FORMAT, "%s: a wrong shape near '%.16s'", path, at);
         n->shape[n->rank++] = size;
         at = end + strspn(end, ", ");
@@ -105,7 +117,8 @@ tw_tensor *tw_load_npy(const char *path)
     const unsigned char *at = data;
     bool good = bytes >= 12 && !memcmp(at, "\x93NUMPY", 6) && at[6] >= 1 && at[6] <= 3;
     start = good && at[6] > 1 ? 12 : 10;
-    length = good ? (size_t)at[8] | (size_t)at[9] << 8 | (at[6] > 1 ? (size_t)at[10] << 16 | (size_t)at[11] << 24 : 0) : 0;
+    length =
+        good ? (size_t)at[8] | (size_t)at[9] << 8 | (at[6] > 1 ? (size_t)at[10] << 16 | (size_t)at[11] << 24 : 0) : 0;
     tw_tensor *t = NULL;
     if (!good || length > MOST_HEADER || length > bytes - start) {
         tw_error(TW_ERR_FORMAT, "%s: no .npy file, or a truncated one", path);
@@ -117,7 +130,8 @@ tw_tensor *tw_load_npy(const char *path)
             if (parse_header(path, header, &n) == TW_OK) {
                 size_t size = tw_dtype_size(n.dtype), wanted;
                 if (__builtin_mul_overflow((size_t)n.count, size, &wanted) || wanted != bytes - start - length)
-                    tw_error(TW_ERR_FORMAT, "%s: %zu bytes of data; expected %lld elements of %zu", path, bytes - start - length, (long long)n.count, size);
+                    tw_error(TW_ERR_FORMAT, "%s: %zu bytes of data; expected %lld elements of %zu", path,
+                             bytes - start - length, (long long)n.count, size);
                 else if (!n.fortran)
                     t = tw_from_data(at + start + length, n.rank, n.shape, n.dtype);
                 else {

@@ -1,4 +1,5 @@
-/* safetensors: 8 bytes of header length, a JSON header, the data. https://github.com/huggingface/safetensors (format section). */
+/* safetensors: 8 bytes of header length, a JSON header, the data. https://github.com/huggingface/safetensors (format
+ * section). */
 #include <jansson.h>
 
 #include "base/os.h"
@@ -16,7 +17,8 @@ struct tw_tensor_file {
 static const struct {
     const char *name;
     tw_dtype dtype;
-} dtypes[] = {{"BOOL", TW_BOOL}, {"U8", TW_U8}, {"I32", TW_I32}, {"I64", TW_I64}, {"F16", TW_F16}, {"BF16", TW_BF16}, {"F32", TW_F32}, {"F64", TW_F64}};
+} dtypes[] = {{"BOOL", TW_BOOL}, {"U8", TW_U8},     {"I32", TW_I32}, {"I64", TW_I64},
+              {"F16", TW_F16},   {"BF16", TW_BF16}, {"F32", TW_F32}, {"F64", TW_F64}};
 
 /* ---- writing ---- */
 
@@ -31,10 +33,12 @@ static tw_status add_entry(json_t *header, const char *name, const tw_tensor *t,
     json_t *shape = json_array();
     for (int i = 0; i < tw_rank(t); i++)
         json_array_append_new(shape, json_integer(tw_shape(t)[i]));
-    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype, "shape", shape, "data_offsets", (json_int_t)*offset,
-                              (json_int_t)(*offset + bytes));
+    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype, "shape", shape, "data_offsets",
+                              (json_int_t)*offset, (json_int_t)(*offset + bytes));
     *offset += bytes;
-    return entry && json_object_set_new(header, name, entry) == 0 ? TW_OK : tw_error(TW_ERR_MEMORY, "safetensors: out of memory");
+    return entry && json_object_set_new(header, name, entry) == 0
+               ? TW_OK
+               : tw_error(TW_ERR_MEMORY, "safetensors: out of memory");
 }
 
 static tw_status write_all(tw_os_writer *w, const char *text, int count, tw_tensor *const *tensors)
@@ -53,8 +57,8 @@ static tw_status write_all(tw_os_writer *w, const char *text, int count, tw_tens
     return TW_OK;
 }
 
-tw_status tw_save_safetensors(const char *path, int count, const char *const *names, tw_tensor *const *tensors, int metadata,
-                              const char *const *keys, const char *const *values)
+tw_status tw_save_safetensors(const char *path, int count, const char *const *names, tw_tensor *const *tensors,
+                              int metadata, const char *const *keys, const char *const *values)
 {
     json_t *header = json_object(), *map = json_object();
     tw_os_writer *w = NULL;
@@ -66,8 +70,9 @@ tw_status tw_save_safetensors(const char *path, int count, const char *const *na
     if (status == TW_OK && metadata)
         json_object_set(header, "__metadata__", map);
     for (int i = 0; i < count && status == TW_OK; i++)
-        status = tw_tensor_status(tensors[i]) == TW_OK ? add_entry(header, names[i], tensors[i], &offset)
-                                                       : tw_error(tw_tensor_status(tensors[i]), "safetensors: '%s' carries an error", names[i]);
+        status = tw_tensor_status(tensors[i]) == TW_OK
+                     ? add_entry(header, names[i], tensors[i], &offset)
+                     : tw_error(tw_tensor_status(tensors[i]), "safetensors: '%s' carries an error", names[i]);
     char *text = status == TW_OK ? json_dumps(header, JSON_COMPACT) : NULL;
     if (status == TW_OK && !text)
         status = tw_error(TW_ERR_MEMORY, "safetensors: out of memory");
@@ -93,20 +98,25 @@ static tw_status check_entry(const char *name, json_t *entry, size_t data_bytes)
     for (size_t i = 0; dtype && i < TW_COUNT(dtypes); i++)
         size = !strcmp(dtype, dtypes[i].name) ? tw_dtype_size(dtypes[i].dtype) : size;
     if (!size)
-        return tw_error(TW_ERR_FORMAT, "safetensors: '%s' has dtype %s; expected one that tensors have", name, dtype ? dtype : "(none)");
-    if (!json_is_array(shape) || json_array_size(shape) > TW_MAX_RANK || !json_is_array(offsets) || json_array_size(offsets) != 2)
-        return tw_error(TW_ERR_FORMAT, "safetensors: '%s' needs a shape of at most %d sizes and two data_offsets", name, TW_MAX_RANK);
+        return tw_error(TW_ERR_FORMAT, "safetensors: '%s' has dtype %s; expected one that tensors have", name,
+                        dtype ? dtype : "(none)");
+    if (!json_is_array(shape) || json_array_size(shape) > TW_MAX_RANK || !json_is_array(offsets) ||
+        json_array_size(offsets) != 2)
+        return tw_error(TW_ERR_FORMAT, "safetensors: '%s' needs a shape of at most %d sizes and two data_offsets", name,
+                        TW_MAX_RANK);
     size_t bytes = size;
     for (size_t i = 0; i < json_array_size(shape); i++) {
         json_t *n = json_array_get(shape, i);
-        if (!json_is_integer(n) || json_integer_value(n) < 0 || __builtin_mul_overflow(bytes, (size_t)json_integer_value(n), &bytes))
+        if (!json_is_integer(n) || json_integer_value(n) < 0 ||
+            __builtin_mul_overflow(bytes, (size_t)json_integer_value(n), &bytes))
             return tw_error(TW_ERR_FORMAT, "safetensors: '%s' has a wrong size in dimension %zu", name, i);
     }
     json_t *first = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
-    json_int_t from = json_is_integer(first) ? json_integer_value(first) : -1, to = json_is_integer(end) ? json_integer_value(end) : -1;
+    json_int_t from = json_is_integer(first) ? json_integer_value(first) : -1,
+               to = json_is_integer(end) ? json_integer_value(end) : -1;
     if (from < 0 || to < from || (size_t)to > data_bytes || (size_t)(to - from) != bytes)
-        return tw_error(TW_ERR_FORMAT, "safetensors: '%s' has data_offsets %lld to %lld; expected %zu bytes within %zu", name, (long long)from,
-                        (long long)to, bytes, data_bytes);
+        return tw_error(TW_ERR_FORMAT, "safetensors: '%s' has data_offsets %lld to %lld; expected %zu bytes within %zu",
+                        name, (long long)from, (long long)to, bytes, data_bytes);
     return TW_OK;
 }
 
@@ -121,7 +131,8 @@ static tw_status check_cover(const tw_tensor_file *f)
         if (!strcmp(name, "__metadata__"))
             continue;
         json_t *offsets = json_object_get(entry, "data_offsets");
-        json_int_t from = json_integer_value(json_array_get(offsets, 0)), to = json_integer_value(json_array_get(offsets, 1));
+        json_int_t from = json_integer_value(json_array_get(offsets, 0)),
+                   to = json_integer_value(json_array_get(offsets, 1));
         const char *other_name;
         json_t *other;
         sum += (size_t)(to - from);
@@ -136,7 +147,9 @@ static tw_status check_cover(const tw_tensor_file *f)
         if (!follows)
             return tw_error(TW_ERR_FORMAT, "safetensors: '%s' doesn't begin where another tensor ends", name);
     }
-    return sum == f->bytes - f->data ? TW_OK : tw_error(TW_ERR_FORMAT, "safetensors: tensors hold %zu bytes, the file %zu", sum, f->bytes - f->data);
+    return sum == f->bytes - f->data
+               ? TW_OK
+               : tw_error(TW_ERR_FORMAT, "safetensors: tensors hold %zu bytes, the file %zu", sum, f->bytes - f->data);
 }
 
 static tw_status parse(tw_tensor_file *f, const char *path)
@@ -147,7 +160,8 @@ static tw_status parse(tw_tensor_file *f, const char *path)
         return tw_error(TW_ERR_FORMAT, "%s: %zu bytes are no safetensors file", path, f->bytes);
     memcpy(&length, f->map, 8);
     if (length > MOST_HEADER || length > f->bytes - 8)
-        return tw_error(TW_ERR_FORMAT, "%s: a header of %llu bytes in a file of %zu; it is truncated or no safetensors file", path,
+        return tw_error(TW_ERR_FORMAT,
+                        "%s: a header of %llu bytes in a file of %zu; it is truncated or no safetensors file", path,
                         (unsigned long long)length, f->bytes);
     f->data = 8 + (size_t)length;
     f->header = json_loadb((const char *)f->map + 8, (size_t)length, JSON_REJECT_DUPLICATES, &problem);

@@ -1,7 +1,8 @@
 /* Dimensions: constants, or shared expressions over symbols. A symbol is a size >= 1 known when a plan runs.
  *
- * An expression is a polynomial: terms of coefficient * product of atoms, sorted, where an atom is a symbol or a floor-division that
- * didn't come out even. Equal polynomials are one entry of the graph's table, so that equal dimensions have equal handles. */
+ * An expression is a polynomial: terms of coefficient * product of atoms, sorted, where an atom is a symbol or a
+ * floor-division that didn't come out even. Equal polynomials are one entry of the graph's table, so that equal
+ * dimensions have equal handles. */
 #include "ir/internal.h"
 
 enum { MOST_FACTORS = 6, MOST_TERMS = 12 };
@@ -85,7 +86,8 @@ static bool add_term(polynomial *p, const term *t)
     return true;
 }
 
-/* The handle of a polynomial; a constant is itself. An expression too large for the table gives 0 and an error that the verifier reports. */
+/* The handle of a polynomial; a constant is itself. An expression too large for the table gives 0 and an error that the
+ * verifier reports. */
 static tw_dim intern(tw_graph *g, const polynomial *p, bool fits)
 {
     if (fits && p->terms == 0)
@@ -116,7 +118,8 @@ static tw_dim from_atom(tw_graph *g, const atom *a)
     size_t i = 0;
     for (; i < t->atoms.count; i++) {
         const atom *b = &t->atoms.data[i];
-        if (a->division == b->division && a->symbol == b->symbol && a->dividend == b->dividend && a->divisor == b->divisor)
+        if (a->division == b->division && a->symbol == b->symbol && a->dividend == b->dividend &&
+            a->divisor == b->divisor)
             break;
     }
     if (i == t->atoms.count && !tw_vec_push(&t->atoms, *a))
@@ -171,7 +174,8 @@ tw_dim tw_dim_mul(tw_graph *g, tw_dim a, tw_dim b)
             int x = 0, y = 0;
             fits = p.term[i].factors + q.term[j].factors <= MOST_FACTORS;
             while (fits && (x < p.term[i].factors || y < q.term[j].factors)) {
-                bool left = y == q.term[j].factors || (x < p.term[i].factors && p.term[i].factor[x] <= q.term[j].factor[y]);
+                bool left =
+                    y == q.term[j].factors || (x < p.term[i].factors && p.term[i].factor[x] <= q.term[j].factor[y]);
                 t.factor[t.factors++] = left ? p.term[i].factor[x++] : q.term[j].factor[y++];
             }
             fits = fits && add_term(&product, &t);
@@ -233,7 +237,8 @@ tw_dim tw_dim_floordiv(tw_graph *g, tw_dim a, tw_dim b)
 
 tw_dim tw_dim_ceildiv(tw_graph *g, tw_dim a, tw_dim b)
 {
-    return tw_dim_divides(g, b, a) ? tw_dim_floordiv(g, a, b) : tw_dim_floordiv(g, tw_dim_add(g, a, tw_dim_sub(g, b, 1)), b);
+    return tw_dim_divides(g, b, a) ? tw_dim_floordiv(g, a, b)
+                                   : tw_dim_floordiv(g, tw_dim_add(g, a, tw_dim_sub(g, b, 1)), b);
 }
 
 tw_dim tw_dim_import(tw_graph *to, const tw_graph *from, tw_dim d)
@@ -246,7 +251,8 @@ tw_dim tw_dim_import(tw_graph *to, const tw_graph *from, tw_dim d)
         tw_dim product = -1;
         for (int j = 0; j < p.term[i].factors; j++) {
             const atom *a = &from->dims->atoms.data[p.term[i].factor[j]];
-            tw_dim factor = a->division ? tw_dim_floordiv(to, tw_dim_import(to, from, a->dividend), tw_dim_import(to, from, a->divisor))
+            tw_dim factor = a->division ? tw_dim_floordiv(to, tw_dim_import(to, from, a->dividend),
+                                                          tw_dim_import(to, from, a->divisor))
                                         : tw_dim_symbol(to, a->symbol);
             product = j ? tw_dim_mul(to, product, factor) : factor;
         }
@@ -322,7 +328,8 @@ static bool add_steps(const tw_graph *g, tw_dim d, tw_dim_step *steps, int room,
             return false;
         for (int j = 0; j < p.term[i].factors; j++) {
             const atom *a = &g->dims->atoms.data[p.term[i].factor[j]];
-            bool fits = a->division ? add_steps(g, a->dividend, steps, room, count) && add_steps(g, a->divisor, steps, room, count) &&
+            bool fits = a->division ? add_steps(g, a->dividend, steps, room, count) &&
+                                          add_steps(g, a->divisor, steps, room, count) &&
                                           push_step(steps, room, count, TW_DIM_FLOORDIV, 0)
                                     : push_step(steps, room, count, TW_DIM_SYMBOL, a->symbol);
             if (!fits || !push_step(steps, room, count, TW_DIM_MUL, 0))

@@ -1,5 +1,5 @@
-/* Graphs: making, inserting, removing and copying operations. tw_graph_add is on the path of every eager call: one arena
- * allocation holds the operation, its operands, attributes and results. */
+/* Graphs: making, inserting, removing and copying operations. tw_graph_add is on the path of every eager call: one
+ * arena allocation holds the operation, its operands, attributes and results. */
 #include "ir/internal.h"
 
 tw_block *tw_block_create(tw_graph *g, tw_op *parent)
@@ -36,12 +36,13 @@ tw_op *tw_op_allocate(tw_graph *g, int code, uint32_t operands, uint32_t results
 {
     const tw_op_info *info = &g->table->ops[code];
     size_t attrs = (size_t)info->attrs;
-    size_t bytes = sizeof(tw_op) + operands * sizeof(tw_value *) + attrs * sizeof(tw_attr) + regions * sizeof(tw_block *) +
-                   results * sizeof(tw_value);
+    size_t bytes = sizeof(tw_op) + operands * sizeof(tw_value *) + attrs * sizeof(tw_attr) +
+                   regions * sizeof(tw_block *) + results * sizeof(tw_value);
     tw_op *op = tw_arena_alloc(g->arena, bytes);
     if (!op)
         return NULL;
-    *op = (tw_op){.info = info, .code = (uint16_t)code, .regions = (uint16_t)regions, .operands = operands, .results = results};
+    *op = (tw_op){
+        .info = info, .code = (uint16_t)code, .regions = (uint16_t)regions, .operands = operands, .results = results};
     char *at = (char *)(op + 1);
     op->result = (tw_value *)at; /* most strictly aligned first */
     at += results * sizeof(tw_value);
@@ -85,7 +86,8 @@ static bool copy_attrs(tw_graph *g, tw_op *op, const tw_attr *attrs)
 static tw_status wrong_operands(const tw_op_info *info, int given)
 {
     if (info->variadic)
-        return tw_error(TW_ERR_VALUE, "%s: %d operands given; expected at least %d", info->name, given, info->operands - 1);
+        return tw_error(TW_ERR_VALUE, "%s: %d operands given; expected at least %d", info->name, given,
+                        info->operands - 1);
     return tw_error(TW_ERR_VALUE, "%s: %d operands given; expected %d", info->name, given, info->operands);
 }
 
@@ -94,7 +96,8 @@ tw_op *tw_graph_add(tw_graph *g, int code, int operands, tw_value *const *operan
     const tw_op_info *info = &g->table->ops[code];
     if (info->variadic ? operands < info->operands - 1 : operands != info->operands)
         return wrong_operands(info, operands), NULL;
-    uint32_t results = info->results < 0 ? (uint32_t)operands : (uint32_t)info->results; /* regions: corrected by tw_op_finish */
+    uint32_t results =
+        info->results < 0 ? (uint32_t)operands : (uint32_t)info->results; /* regions: corrected by tw_op_finish */
     uint32_t values = g->values;
     tw_op *op = tw_op_allocate(g, code, (uint32_t)operands, results, (uint32_t)info->regions);
     if (!op)

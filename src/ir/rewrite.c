@@ -26,7 +26,8 @@ static bool make_room(forwarding *f, uint32_t values)
     return true;
 }
 
-static tw_status rewrite_block(tw_graph *g, tw_block *block, const tw_rewrite_rule *rules, int count, forwarding *f, bool *changed)
+static tw_status rewrite_block(tw_graph *g, tw_block *block, const tw_rewrite_rule *rules, int count, forwarding *f,
+                               bool *changed)
 {
     tw_for_each_op (op, block) {
         for (uint32_t i = 0; i < op->operands; i++)
@@ -60,7 +61,8 @@ tw_status tw_rewrite(tw_graph **g, const tw_rewrite_rule *rules, int count, bool
 {
     forwarding f = {0};
     *changed = false;
-    tw_status status = make_room(&f, (*g)->values) ? rewrite_block(*g, (*g)->body, rules, count, &f, changed) : TW_ERR_MEMORY;
+    tw_status status =
+        make_room(&f, (*g)->values) ? rewrite_block(*g, (*g)->body, rules, count, &f, changed) : TW_ERR_MEMORY;
     tw_graph_insert_at_end(*g, (*g)->body);
     tw_free(f.to);
     return status;

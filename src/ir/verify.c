@@ -22,8 +22,8 @@ static tw_status verify_types(verifier *x, const tw_op *op)
         tw_text had = {0}, wants = {0};
         tw_type_print(x->g, &before[i], &had);
         tw_type_print(x->g, &op->result[i].type, &wants);
-        status = tw_error(TW_ERR_INTERNAL, "verify: %%%u = %s has type %s; its rule says %s", op->result[i].id, op->info->name,
-                          tw_text_string(&had), tw_text_string(&wants));
+        status = tw_error(TW_ERR_INTERNAL, "verify: %%%u = %s has type %s; its rule says %s", op->result[i].id,
+                          op->info->name, tw_text_string(&had), tw_text_string(&wants));
         tw_text_free(&had);
         tw_text_free(&wants);
     }
@@ -40,15 +40,18 @@ static tw_status verify_block(verifier *x, const tw_block *block)
         const char *name = op->info->name;
         if (op->block != block || (op->next ? op->next->prev != op : block->last != op))
             return tw_error(TW_ERR_INTERNAL, "verify: %s is not linked into its block", name);
-        bool enough = op->info->variadic ? (int)op->operands >= op->info->operands - 1 : (int)op->operands == op->info->operands;
+        bool enough =
+            op->info->variadic ? (int)op->operands >= op->info->operands - 1 : (int)op->operands == op->info->operands;
         if (!enough)
-            return tw_error(TW_ERR_INTERNAL, "verify: %s has %u operands; expected %d", name, op->operands, op->info->operands);
+            return tw_error(TW_ERR_INTERNAL, "verify: %s has %u operands; expected %d", name, op->operands,
+                            op->info->operands);
         for (uint32_t i = 0; i < op->operands; i++) {
             const tw_value *v = op->operand[i];
             if (!v && (int)i < op->info->operands - op->info->optional)
                 return tw_error(TW_ERR_INTERNAL, "verify: operand %u of %s is missing", i, name);
             if (v && (v->id >= x->g->values || !x->defined[v->id]))
-                return tw_error(TW_ERR_INTERNAL, "verify: operand %u (%%%u) of %s is used before it is defined", i, v->id, name);
+                return tw_error(TW_ERR_INTERNAL, "verify: operand %u (%%%u) of %s is used before it is defined", i,
+                                v->id, name);
         }
         if ((op->info->flags & TW_OP_TERMINATOR) && op->next)
             return tw_error(TW_ERR_INTERNAL, "verify: %s is not the last operation of its block", name);

@@ -24,10 +24,13 @@ static tw_status init_block(tw_gpt *m, int64_t i)
 tw_status tw_gpt_init(tw_gpt *m, const tw_gpt_config *config)
 {
     *m = (tw_gpt){.config = *config};
-    if (config->layers < 1 || config->dim < 1 || config->heads < 1 || config->context < 1 || config->vocabulary < 1 || config->dim % config->heads)
-        return tw_error(TW_ERR_VALUE, "gpt: %lld layers, dim %lld, %lld heads, context %lld, vocabulary %lld; expected positive sizes and dim a multiple of heads",
-                        (long long)config->layers, (long long)config->dim, (long long)config->heads, (long long)config->context,
-                        (long long)config->vocabulary);
+    if (config->layers < 1 || config->dim < 1 || config->heads < 1 || config->context < 1 || config->vocabulary < 1 ||
+        config->dim % config->heads)
+        return tw_error(TW_ERR_VALUE,
+                        "gpt: %lld layers, dim %lld, %lld heads, context %lld, vocabulary %lld; expected positive "
+                        "sizes and dim a multiple of heads",
+                        (long long)config->layers, (long long)config->dim, (long long)config->heads,
+                        (long long)config->context, (long long)config->vocabulary);
     m->block = tw_alloc_zero((size_t)config->layers, sizeof *m->block);
     tw_status status = m->block ? TW_OK : TW_ERR_MEMORY;
     if (status == TW_OK)
@@ -79,8 +82,8 @@ tw_tensor *tw_gpt_logits(tw_gpt *m, tw_tensor *tokens, bool training)
 {
     int64_t time = tw_size(tokens, 1);
     if (tw_rank(tokens) != 2 || time > m->config.context) {
-        tw_error(TW_ERR_SHAPE, "gpt: tokens with %d dimensions, time %lld; expected [batch, time] with time <= %lld", tw_rank(tokens),
-                 (long long)time, (long long)m->config.context);
+        tw_error(TW_ERR_SHAPE, "gpt: tokens with %d dimensions, time %lld; expected [batch, time] with time <= %lld",
+                 tw_rank(tokens), (long long)time, (long long)m->config.context);
         return tw_empty(-1, NULL, TW_F32);
     }
     tw_tensor *positions = tw_narrow_to(m->wpe.weight, 0, 1, (int64_t[]){0}, 1, &time);

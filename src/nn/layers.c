@@ -48,7 +48,8 @@ static tw_tensor *normal(int rank, const int64_t *shape, double std)
     return tw_sync() == TW_OK ? x : tw_empty(-1, NULL, TW_F32);
 }
 
-tw_status tw_linear_init(tw_linear_layer *l, tw_parameters *p, const char *name, int64_t in, int64_t out, bool bias, double std)
+tw_status tw_linear_init(tw_linear_layer *l, tw_parameters *p, const char *name, int64_t in, int64_t out, bool bias,
+                         double std)
 {
     TW_SCOPE {
         l->weight = add_part(p, name, "weight", normal(2, (int64_t[]){out, in}, std));
@@ -77,7 +78,8 @@ tw_tensor *tw_layer_norm_forward(const tw_layer_norm_layer *l, tw_tensor *x)
     return tw_layer_norm(x, l->weight, l->bias, 1, l->eps);
 }
 
-tw_status tw_embedding_init(tw_embedding_layer *l, tw_parameters *p, const char *name, int64_t rows, int64_t size, double std)
+tw_status tw_embedding_init(tw_embedding_layer *l, tw_parameters *p, const char *name, int64_t rows, int64_t size,
+                            double std)
 {
     TW_SCOPE {
         l->weight = add_part(p, name, "weight", normal(2, (int64_t[]){rows, size}, std));

@@ -186,8 +186,11 @@ tw_value *tw_g_unbroadcast(tw_graph *g, tw_value *x, const tw_type *type)
     }
     if (n)
         x = tw_g_sum(g, x, n, axes, false);
-    if (x && !has_shape(x, type)) { /* smaller than the operand: the gradient of a scalar use grows; else sizes of 1 come back */
-        tw_value *shaped = tw_type_count(g, &x->type) == tw_type_count(g, type) ? tw_g_reshape_to(g, x, type) : tw_g_expand_to(g, x, type);
+    if (x &&
+        !has_shape(
+            x, type)) { /* smaller than the operand: the gradient of a scalar use grows; else sizes of 1 come back */
+        tw_value *shaped = tw_type_count(g, &x->type) == tw_type_count(g, type) ? tw_g_reshape_to(g, x, type)
+                                                                                : tw_g_expand_to(g, x, type);
         x = shaped;
     }
     return tw_g_as(g, x, (tw_dtype)type->dtype);

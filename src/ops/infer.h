@@ -1,5 +1,6 @@
-/* What the type rules (infer_*.c) share. A rule sets op->result[0].type from operands and attributes; it also brings attributes into
- * their normal form (negative axes, -1 in shapes, sorted axes), so that equal operations have equal attributes. */
+/* What the type rules (infer_*.c) share. A rule sets op->result[0].type from operands and attributes; it also brings
+ * attributes into their normal form (negative axes, -1 in shapes, sorted axes), so that equal operations have equal
+ * attributes. */
 #ifndef TW_OPS_INFER_H
 #define TW_OPS_INFER_H
 

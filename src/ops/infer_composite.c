@@ -84,8 +84,8 @@ tw_status tw_infer_select(tw_graph *g, tw_op *op)
         return TW_ERR_AXIS;
     int64_t size = x->dims[op->attr[0].i];
     if (!g->dims && (op->attr[1].i < -size || op->attr[1].i >= size))
-        return tw_error(TW_ERR_VALUE, "select: index %lld in dimension %lld of %s", (long long)op->attr[1].i, (long long)op->attr[0].i,
-                        tw_shape_text(g, op->operand[0]).text);
+        return tw_error(TW_ERR_VALUE, "select: index %lld in dimension %lld of %s", (long long)op->attr[1].i,
+                        (long long)op->attr[0].i, tw_shape_text(g, op->operand[0]).text);
     op->attr[1].i += op->attr[1].i < 0 ? size : 0;
     remove_dim(result_of(op), op->attr[0].i);
     return TW_OK;
@@ -96,12 +96,13 @@ tw_status tw_infer_narrow(tw_graph *g, tw_op *op)
     const tw_type *x = type_of(op, 0);
     *result_of(op) = *x;
     if (!axis_of(op, 0, x->rank) || op->attr[1].dims.n != 1 || op->attr[2].dims.n != 1)
-        return tw_error(TW_ERR_AXIS, "narrow_to: axis %lld of %s; expected one start and one size", (long long)op->attr[0].i,
-                        tw_shape_text(g, op->operand[0]).text);
+        return tw_error(TW_ERR_AXIS, "narrow_to: axis %lld of %s; expected one start and one size",
+                        (long long)op->attr[0].i, tw_shape_text(g, op->operand[0]).text);
     tw_dim start = op->attr[1].dims.v[0], size = op->attr[2].dims.v[0];
     if (!g->dims && (start < 0 || size < 0 || start + size > x->dims[op->attr[0].i]))
-        return tw_error(TW_ERR_VALUE, "narrow_to: %lld elements from %lld in dimension %lld of %s: out of range", (long long)size,
-                        (long long)start, (long long)op->attr[0].i, tw_shape_text(g, op->operand[0]).text);
+        return tw_error(TW_ERR_VALUE, "narrow_to: %lld elements from %lld in dimension %lld of %s: out of range",
+                        (long long)size, (long long)start, (long long)op->attr[0].i,
+                        tw_shape_text(g, op->operand[0]).text);
     result_of(op)->dims[op->attr[0].i] = size;
     return TW_OK;
 }
@@ -111,7 +112,8 @@ tw_status tw_infer_repeat(tw_graph *g, tw_op *op)
     const tw_type *x = type_of(op, 0);
     int n = op->attr[0].dims.n, added = n - x->rank;
     if (added < 0 || n > TW_MAX_RANK)
-        return tw_error(TW_ERR_SHAPE, "repeat: %d times for %s; expected %d to %d", n, tw_shape_text(g, op->operand[0]).text, x->rank, TW_MAX_RANK);
+        return tw_error(TW_ERR_SHAPE, "repeat: %d times for %s; expected %d to %d", n,
+                        tw_shape_text(g, op->operand[0]).text, x->rank, TW_MAX_RANK);
     tw_type t = {.dtype = x->dtype, .rank = (uint8_t)n};
     for (int i = 0; i < n; i++) {
         if (op->attr[0].dims.v[i] < 0)
@@ -127,8 +129,8 @@ tw_status tw_infer_stack(tw_graph *g, tw_op *op)
     const tw_type *x = type_of(op, 0);
     for (uint32_t i = 1; i < op->operands; i++)
         if (!tw_type_equal(x, type_of(op, (int)i)))
-            return tw_error(TW_ERR_SHAPE, "stack: %s and %s; expected equal shapes and dtypes", tw_shape_text(g, op->operand[0]).text,
-                            tw_shape_text(g, op->operand[i]).text);
+            return tw_error(TW_ERR_SHAPE, "stack: %s and %s; expected equal shapes and dtypes",
+                            tw_shape_text(g, op->operand[0]).text, tw_shape_text(g, op->operand[i]).text);
     *result_of(op) = *x;
     return axis_of(op, 0, x->rank + 1) ? insert_dim(op, result_of(op), op->attr[0].i, op->operands) : TW_ERR_AXIS;
 }
@@ -137,7 +139,8 @@ tw_status tw_infer_diagonal(tw_graph *g, tw_op *op)
 {
     tw_type t = *type_of(op, 0);
     if (t.rank < 2)
-        return tw_error(TW_ERR_SHAPE, "diagonal: %s; expected two dimensions or more", tw_shape_text(g, op->operand[0]).text);
+        return tw_error(TW_ERR_SHAPE, "diagonal: %s; expected two dimensions or more",
+                        tw_shape_text(g, op->operand[0]).text);
     t.dims[t.rank - 2] = TW_MIN(t.dims[t.rank - 2], t.dims[t.rank - 1]);
     t.rank--;
     *result_of(op) = t;
@@ -187,8 +190,8 @@ static tw_status floating_or_same(const tw_graph *g, const tw_op *op)
     tw_dtype a = (tw_dtype)type_of(op, 0)->dtype, b = (tw_dtype)type_of(op, 1)->dtype;
     if (a == b && a != TW_BOOL)
         return TW_OK;
-    return tw_error(TW_ERR_DTYPE, "%s: a is %s, b is %s; expected one dtype, not bool", op->info->name, tw_shape_text(g, op->operand[0]).text,
-                    tw_shape_text(g, op->operand[1]).text);
+    return tw_error(TW_ERR_DTYPE, "%s: a is %s, b is %s; expected one dtype, not bool", op->info->name,
+                    tw_shape_text(g, op->operand[0]).text, tw_shape_text(g, op->operand[1]).text);
 }
 
 static tw_status inner_differs(const tw_graph *g, const tw_op *op, const char *expected)
@@ -205,8 +208,8 @@ tw_status tw_infer_dot(tw_graph *g, tw_op *op)
     for (int i = 0; fits && i < a->rank - 2; i++)
         fits = a->dims[i] == b->dims[i];
     if (!fits)
-        return tw_error(TW_ERR_SHAPE, "dot: a is %s, b is %s; expected [batch..., m, k] and [batch..., k, n]", tw_shape_text(g, op->operand[0]).text,
-                        tw_shape_text(g, op->operand[1]).text);
+        return tw_error(TW_ERR_SHAPE, "dot: a is %s, b is %s; expected [batch..., m, k] and [batch..., k, n]",
+                        tw_shape_text(g, op->operand[0]).text, tw_shape_text(g, op->operand[1]).text);
     *result_of(op) = *a;
     result_of(op)->dims[a->rank - 1] = b->dims[b->rank - 1];
     return a->dims[a->rank - 1] == b->dims[b->rank - 2] ? TW_OK : inner_differs(g, op, "a.shape[-1] == b.shape[-2]");
@@ -217,8 +220,8 @@ tw_status tw_infer_matmul(tw_graph *g, tw_op *op)
     const tw_type *a = type_of(op, 0), *b = type_of(op, 1);
     TW_TRY(floating_or_same(g, op));
     if (a->rank == 0 || b->rank == 0)
-        return tw_error(TW_ERR_SHAPE, "matmul: a is %s, b is %s; expected at least one dimension each", tw_shape_text(g, op->operand[0]).text,
-                        tw_shape_text(g, op->operand[1]).text);
+        return tw_error(TW_ERR_SHAPE, "matmul: a is %s, b is %s; expected at least one dimension each",
+                        tw_shape_text(g, op->operand[0]).text, tw_shape_text(g, op->operand[1]).text);
     if (a->dims[a->rank - 1] != b->dims[b->rank == 1 ? 0 : b->rank - 2])
         return inner_differs(g, op, b->rank == 1 ? "a.shape[-1] == b.shape[0]" : "a.shape[-1] == b.shape[-2]");
     tw_value left = {.type = *a}, right = {.type = *b};
@@ -239,11 +242,11 @@ tw_status tw_infer_linear(tw_graph *g, tw_op *op)
     const tw_type *x = type_of(op, 0), *w = type_of(op, 1);
     TW_TRY(floating_or_same(g, op));
     if (x->rank < 1 || w->rank != 2 || x->dims[x->rank - 1] != w->dims[1])
-        return tw_error(TW_ERR_SHAPE, "linear: x is %s, weight is %s; expected [..., in] and [out, in]", tw_shape_text(g, op->operand[0]).text,
-                        tw_shape_text(g, op->operand[1]).text);
+        return tw_error(TW_ERR_SHAPE, "linear: x is %s, weight is %s; expected [..., in] and [out, in]",
+                        tw_shape_text(g, op->operand[0]).text, tw_shape_text(g, op->operand[1]).text);
     if (op->operand[2] && (type_of(op, 2)->rank != 1 || type_of(op, 2)->dims[0] != w->dims[0]))
-        return tw_error(TW_ERR_SHAPE, "linear: bias is %s, weight is %s; expected [out]", tw_shape_text(g, op->operand[2]).text,
-                        tw_shape_text(g, op->operand[1]).text);
+        return tw_error(TW_ERR_SHAPE, "linear: bias is %s, weight is %s; expected [out]",
+                        tw_shape_text(g, op->operand[2]).text, tw_shape_text(g, op->operand[1]).text);
     *result_of(op) = *x;
     result_of(op)->dims[x->rank - 1] = w->dims[0];
     return TW_OK;
@@ -252,8 +255,8 @@ tw_status tw_infer_linear(tw_graph *g, tw_op *op)
 tw_status tw_infer_outer(tw_graph *g, tw_op *op)
 {
     if (type_of(op, 0)->rank != 1 || type_of(op, 1)->rank != 1)
-        return tw_error(TW_ERR_SHAPE, "outer: %s and %s; expected one dimension each", tw_shape_text(g, op->operand[0]).text,
-                        tw_shape_text(g, op->operand[1]).text);
+        return tw_error(TW_ERR_SHAPE, "outer: %s and %s; expected one dimension each",
+                        tw_shape_text(g, op->operand[0]).text, tw_shape_text(g, op->operand[1]).text);
     *result_of(op) = tw_type_make(tw_infer_promote(op->operand[0], op->operand[1]), 2,
                                   (tw_dim[]){type_of(op, 0)->dims[0], type_of(op, 1)->dims[0]});
     return TW_OK;
@@ -263,8 +266,8 @@ tw_status tw_infer_addmm(tw_graph *g, tw_op *op)
 {
     const tw_type *a = type_of(op, 1), *b = type_of(op, 2);
     if (a->rank != 2 || b->rank != 2 || a->dims[1] != b->dims[0])
-        return tw_error(TW_ERR_SHAPE, "addmm: a is %s, b is %s; expected [m, k] and [k, n]", tw_shape_text(g, op->operand[1]).text,
-                        tw_shape_text(g, op->operand[2]).text);
+        return tw_error(TW_ERR_SHAPE, "addmm: a is %s, b is %s; expected [m, k] and [k, n]",
+                        tw_shape_text(g, op->operand[1]).text, tw_shape_text(g, op->operand[2]).text);
     tw_type t = tw_type_make((tw_dtype)a->dtype, 2, (tw_dim[]){a->dims[0], b->dims[1]});
     TW_TRY(tw_infer_broadcast(g, op, op->operand[0], &t, result_of(op)));
     result_of(op)->dtype = a->dtype;
@@ -279,10 +282,11 @@ tw_status tw_infer_norm(tw_graph *g, tw_op *op)
     int64_t dims = op->attr[0].i;
     *result_of(op) = *x;
     if (dims < 1 || dims > x->rank)
-        return tw_error(TW_ERR_AXIS, "%s: the last %lld dimensions of %s; expected 1 to %d", op->info->name, (long long)dims,
-                        tw_shape_text(g, op->operand[0]).text, x->rank);
+        return tw_error(TW_ERR_AXIS, "%s: the last %lld dimensions of %s; expected 1 to %d", op->info->name,
+                        (long long)dims, tw_shape_text(g, op->operand[0]).text, x->rank);
     if (!tw_dtype_floating((tw_dtype)x->dtype))
-        return tw_error(TW_ERR_DTYPE, "%s: x is %s; expected a floating dtype", op->info->name, tw_shape_text(g, op->operand[0]).text);
+        return tw_error(TW_ERR_DTYPE, "%s: x is %s; expected a floating dtype", op->info->name,
+                        tw_shape_text(g, op->operand[0]).text);
     for (uint32_t i = 1; i < op->operands; i++) {
         const tw_type *w = op->operand[i] ? type_of(op, (int)i) : NULL;
         bool fits = !w || w->rank == dims;
@@ -290,8 +294,8 @@ tw_status tw_infer_norm(tw_graph *g, tw_op *op)
             fits = w->dims[d] == x->dims[x->rank - dims + d];
         if (!fits)
             return tw_error(TW_ERR_SHAPE, "%s: x is %s, %s is %s; expected its last %lld dimensions", op->info->name,
-                            tw_shape_text(g, op->operand[0]).text, op->info->operand_names[i], tw_shape_text(g, op->operand[i]).text,
-                            (long long)dims);
+                            tw_shape_text(g, op->operand[0]).text, op->info->operand_names[i],
+                            tw_shape_text(g, op->operand[i]).text, (long long)dims);
     }
     return TW_OK;
 }
@@ -312,8 +316,8 @@ tw_status tw_infer_nll(tw_graph *g, tw_op *op)
     const tw_type *x = type_of(op, 0), *t = type_of(op, 1);
     if (x->rank != 2 || t->rank != 1 || x->dims[0] != t->dims[0] || !tw_dtype_floating((tw_dtype)x->dtype) ||
         (t->dtype != TW_I64 && t->dtype != TW_I32))
-        return tw_error(TW_ERR_SHAPE, "%s: x is %s, target is %s; expected floating [rows, classes] and integer [rows]", op->info->name,
-                        tw_shape_text(g, op->operand[0]).text, tw_shape_text(g, op->operand[1]).text);
+        return tw_error(TW_ERR_SHAPE, "%s: x is %s, target is %s; expected floating [rows, classes] and integer [rows]",
+                        op->info->name, tw_shape_text(g, op->operand[0]).text, tw_shape_text(g, op->operand[1]).text);
     *result_of(op) = tw_type_scalar((tw_dtype)x->dtype);
     return TW_OK;
 }
@@ -324,8 +328,8 @@ tw_status tw_infer_loss2(tw_graph *g, tw_op *op)
     TW_TRY(tw_infer_broadcast(g, op, op->operand[1], type_of(op, 0), &t));
     tw_dtype dtype = tw_infer_promote(op->operand[0], op->operand[1]);
     if (!tw_dtype_floating(dtype))
-        return tw_error(TW_ERR_DTYPE, "%s: %s and %s; expected a floating dtype", op->info->name, tw_shape_text(g, op->operand[0]).text,
-                        tw_shape_text(g, op->operand[1]).text);
+        return tw_error(TW_ERR_DTYPE, "%s: %s and %s; expected a floating dtype", op->info->name,
+                        tw_shape_text(g, op->operand[0]).text, tw_shape_text(g, op->operand[1]).text);
     *result_of(op) = tw_type_scalar(dtype);
     return TW_OK;
 }
@@ -334,13 +338,17 @@ tw_status tw_infer_attention(tw_graph *g, tw_op *op)
 {
     const tw_type *q = type_of(op, 0), *k = type_of(op, 1), *v = type_of(op, 2);
     int r = q->rank;
-    bool fits = r >= 2 && k->rank == r && v->rank == r && q->dims[r - 1] == k->dims[r - 1] && k->dims[r - 2] == v->dims[r - 2] &&
-                q->dtype == k->dtype && k->dtype == v->dtype && tw_dtype_floating((tw_dtype)q->dtype);
+    bool fits = r >= 2 && k->rank == r && v->rank == r && q->dims[r - 1] == k->dims[r - 1] &&
+                k->dims[r - 2] == v->dims[r - 2] && q->dtype == k->dtype && k->dtype == v->dtype &&
+                tw_dtype_floating((tw_dtype)q->dtype);
     for (int i = 0; fits && i < r - 2; i++)
         fits = q->dims[i] == k->dims[i] && k->dims[i] == v->dims[i];
     if (!fits)
-        return tw_error(TW_ERR_SHAPE, "attention: q is %s, k is %s, v is %s; expected [..., m, d], [..., n, d], [..., n, e] of one floating dtype",
-                        tw_shape_text(g, op->operand[0]).text, tw_shape_text(g, op->operand[1]).text, tw_shape_text(g, op->operand[2]).text);
+        return tw_error(TW_ERR_SHAPE,
+                        "attention: q is %s, k is %s, v is %s; expected [..., m, d], [..., n, d], [..., n, e] of one "
+                        "floating dtype",
+                        tw_shape_text(g, op->operand[0]).text, tw_shape_text(g, op->operand[1]).text,
+                        tw_shape_text(g, op->operand[2]).text);
     *result_of(op) = *q;
     result_of(op)->dims[r - 1] = v->dims[r - 1];
     return TW_OK;

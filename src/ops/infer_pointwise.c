@@ -40,8 +40,10 @@ tw_status tw_infer_broadcast(tw_graph *g, const tw_op *op, const tw_value *a, co
         if (p != q && p != 1 && q != 1) {
             tw_value other = {.type = *so_far};
             other.type.dtype = op->operand[0]->type.dtype;
-            return tw_error(TW_ERR_SHAPE, "%s: shapes don't broadcast: %s with %s; expected equal sizes or 1, from the last dimension on",
-                            op->info->name, tw_shape_text(g, &other).text, tw_shape_text(g, a).text);
+            return tw_error(
+                TW_ERR_SHAPE,
+                "%s: shapes don't broadcast: %s with %s; expected equal sizes or 1, from the last dimension on",
+                op->info->name, tw_shape_text(g, &other).text, tw_shape_text(g, a).text);
         }
         t.dims[rank - i] = p == 1 ? q : p;
     }
@@ -77,13 +79,15 @@ static tw_status promote_all(tw_graph *g, tw_op *op, uint32_t first)
 
 static tw_status refuse_dtype(const tw_graph *g, const tw_op *op, const char *expected)
 {
-    return tw_error(TW_ERR_DTYPE, "%s: operand is %s; expected %s", op->info->name, tw_shape_text(g, op->operand[0]).text, expected);
+    return tw_error(TW_ERR_DTYPE, "%s: operand is %s; expected %s", op->info->name,
+                    tw_shape_text(g, op->operand[0]).text, expected);
 }
 
 tw_status tw_infer_numeric(tw_graph *g, tw_op *op)
 {
     *result_of(op) = op->operand[0]->type;
-    return op->operand[0]->type.dtype == TW_BOOL && op->code == TW_G_NEG ? refuse_dtype(g, op, "a number, not bool") : TW_OK;
+    return op->operand[0]->type.dtype == TW_BOOL && op->code == TW_G_NEG ? refuse_dtype(g, op, "a number, not bool")
+                                                                         : TW_OK;
 }
 
 static void make_floating(tw_type *t)
@@ -164,8 +168,9 @@ tw_status tw_infer_masked(tw_graph *g, tw_op *op)
 {
     TW_TRY(broadcast_all(g, op));
     result_of(op)->dtype = op->operand[0]->type.dtype;
-    return op->operand[1]->type.dtype == TW_BOOL ? TW_OK : tw_error(TW_ERR_DTYPE, "masked_fill: mask is %s; expected bool",
-                                                                    tw_shape_text(g, op->operand[1]).text);
+    return op->operand[1]->type.dtype == TW_BOOL ? TW_OK
+                                                 : tw_error(TW_ERR_DTYPE, "masked_fill: mask is %s; expected bool",
+                                                            tw_shape_text(g, op->operand[1]).text);
 }
 
 tw_status tw_infer_same(tw_graph *g, tw_op *op)

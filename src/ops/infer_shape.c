@@ -4,8 +4,8 @@
 bool tw_infer_axis(const tw_op *op, int64_t *axis, int rank)
 {
     if (*axis < -rank || *axis >= rank) {
-        tw_error(TW_ERR_AXIS, "%s: axis %lld of a tensor with %d dimensions; expected %d <= axis < %d", op->info->name, (long long)*axis,
-                 rank, -rank, rank);
+        tw_error(TW_ERR_AXIS, "%s: axis %lld of a tensor with %d dimensions; expected %d <= axis < %d", op->info->name,
+                 (long long)*axis, rank, -rank, rank);
         return false;
     }
     *axis += *axis < 0 ? rank : 0;
@@ -27,10 +27,12 @@ static tw_status made(const tw_graph *g, tw_op *op, int shape_attr, tw_dtype dty
 {
     const tw_attr *shape = &op->attr[shape_attr];
     if (shape->dims.n > TW_MAX_RANK)
-        return tw_error(TW_ERR_SHAPE, "%s: %d dimensions; expected at most %d", op->info->name, shape->dims.n, TW_MAX_RANK);
+        return tw_error(TW_ERR_SHAPE, "%s: %d dimensions; expected at most %d", op->info->name, shape->dims.n,
+                        TW_MAX_RANK);
     for (int i = 0; i < shape->dims.n; i++)
         if (shape->dims.v[i] < 0 && !g->dims)
-            return tw_error(TW_ERR_SHAPE, "%s: size %lld of dimension %d is negative", op->info->name, (long long)shape->dims.v[i], i);
+            return tw_error(TW_ERR_SHAPE, "%s: size %lld of dimension %d is negative", op->info->name,
+                            (long long)shape->dims.v[i], i);
     *result_of(op) = tw_type_make(dtype, shape->dims.n, shape->dims.v);
     return TW_OK;
 }
@@ -59,16 +61,18 @@ tw_status tw_infer_random(tw_graph *g, tw_op *op)
     const tw_type *s = type_of(op, 0);
     int shape = op->code == TW_G_RAND_INT ? 2 : 0;
     if (s->dtype != TW_I64 || s->rank != 1 || s->dims[0] != 2)
-        return tw_error(TW_ERR_SHAPE, "%s: state is %s; expected i64[2]", op->info->name, tw_shape_text(g, op->operand[0]).text);
+        return tw_error(TW_ERR_SHAPE, "%s: state is %s; expected i64[2]", op->info->name,
+                        tw_shape_text(g, op->operand[0]).text);
     if (shape == 2 && op->attr[1].i <= op->attr[0].i)
-        return tw_error(TW_ERR_VALUE, "rand_int: low is %lld, high is %lld; expected low < high", (long long)op->attr[0].i,
-                        (long long)op->attr[1].i);
+        return tw_error(TW_ERR_VALUE, "rand_int: low is %lld, high is %lld; expected low < high",
+                        (long long)op->attr[0].i, (long long)op->attr[1].i);
     return made(g, op, shape, (tw_dtype)op->attr[shape + 1].i);
 }
 
 /* ---- reductions ---- */
 
-/* Sorts and normalises axes; an empty list means all of them. Only the rule itself may widen the list, in the graph's arena. */
+/* Sorts and normalises axes; an empty list means all of them. Only the rule itself may widen the list, in the graph's
+ * arena. */
 static tw_status normal_axes(tw_graph *g, tw_op *op, int attr, int rank, bool empty_is_all)
 {
     tw_dim *v = list_of(op, attr);
@@ -184,7 +188,8 @@ tw_status tw_infer_reshape(tw_graph *g, tw_op *op)
         if (shape[i] == -1 && !g->dims && open < 0)
             open = i;
         else if (shape[i] < 0 && !g->dims)
-            return tw_error(TW_ERR_SHAPE, "reshape: size %lld of dimension %d; expected at most one -1", (long long)shape[i], i);
+            return tw_error(TW_ERR_SHAPE, "reshape: size %lld of dimension %d; expected at most one -1",
+                            (long long)shape[i], i);
         else
             known = tw_dim_mul(g, known, shape[i]);
     }
@@ -195,8 +200,8 @@ tw_status tw_infer_reshape(tw_graph *g, tw_op *op)
     *result_of(op) = tw_type_make((tw_dtype)type_of(op, 0)->dtype, n, shape);
     if (known == total && (open < 0 || shape[open] >= 0))
         return TW_OK;
-    return tw_error(TW_ERR_SHAPE, "reshape: %s has %lld elements, the shape asked for holds %lld", tw_shape_text(g, op->operand[0]).text,
-                    (long long)total, (long long)known);
+    return tw_error(TW_ERR_SHAPE, "reshape: %s has %lld elements, the shape asked for holds %lld",
+                    tw_shape_text(g, op->operand[0]).text, (long long)total, (long long)known);
 }
 
 tw_status tw_infer_permute(tw_graph *g, tw_op *op)
@@ -206,7 +211,8 @@ tw_status tw_infer_permute(tw_graph *g, tw_op *op)
     unsigned seen = 0;
     *result_of(op) = *x;
     if (op->attr[0].dims.n != x->rank)
-        return tw_error(TW_ERR_AXIS, "permute: %d axes for %s; expected %d", op->attr[0].dims.n, tw_shape_text(g, op->operand[0]).text, x->rank);
+        return tw_error(TW_ERR_AXIS, "permute: %d axes for %s; expected %d", op->attr[0].dims.n,
+                        tw_shape_text(g, op->operand[0]).text, x->rank);
     for (int i = 0; i < x->rank; i++) {
         if (!tw_infer_axis(op, &axes[i], x->rank))
             return TW_ERR_AXIS;
@@ -224,15 +230,15 @@ tw_status tw_infer_expand(tw_graph *g, tw_op *op)
     tw_dim *shape = list_of(op, 0);
     int n = op->attr[0].dims.n, added = n - x->rank;
     if (added < 0 || n > TW_MAX_RANK)
-        return tw_error(TW_ERR_SHAPE, "%s: %s to %d dimensions; expected %d to %d", op->info->name, tw_shape_text(g, op->operand[0]).text, n,
-                        x->rank, TW_MAX_RANK);
+        return tw_error(TW_ERR_SHAPE, "%s: %s to %d dimensions; expected %d to %d", op->info->name,
+                        tw_shape_text(g, op->operand[0]).text, n, x->rank, TW_MAX_RANK);
     for (int i = 0; i < n; i++) {
         tw_dim had = i >= added ? x->dims[i - added] : 1;
         if (shape[i] == -1 && !g->dims)
             shape[i] = had;
         if (shape[i] != had && had != 1)
-            return tw_error(TW_ERR_SHAPE, "%s: dimension %d of %s to size %lld; only sizes of 1 grow", op->info->name, i - added,
-                            tw_shape_text(g, op->operand[0]).text, (long long)shape[i]);
+            return tw_error(TW_ERR_SHAPE, "%s: dimension %d of %s to size %lld; only sizes of 1 grow", op->info->name,
+                            i - added, tw_shape_text(g, op->operand[0]).text, (long long)shape[i]);
     }
     *result_of(op) = tw_type_make((tw_dtype)x->dtype, n, shape);
     return TW_OK;
@@ -243,15 +249,17 @@ tw_status tw_infer_slice(tw_graph *g, tw_op *op)
     const tw_type *x = type_of(op, 0);
     const tw_dim *starts = op->attr[0].dims.v, *sizes = op->attr[1].dims.v, *steps = op->attr[2].dims.v;
     if (op->attr[0].dims.n != x->rank || op->attr[1].dims.n != x->rank || op->attr[2].dims.n != x->rank)
-        return tw_error(TW_ERR_AXIS, "slice: %d starts, %d sizes, %d steps for %s; expected %d of each", op->attr[0].dims.n,
-                        op->attr[1].dims.n, op->attr[2].dims.n, tw_shape_text(g, op->operand[0]).text, x->rank);
+        return tw_error(TW_ERR_AXIS, "slice: %d starts, %d sizes, %d steps for %s; expected %d of each",
+                        op->attr[0].dims.n, op->attr[1].dims.n, op->attr[2].dims.n,
+                        tw_shape_text(g, op->operand[0]).text, x->rank);
     for (int i = 0; i < x->rank; i++) {
         tw_dim last = starts[i] + (sizes[i] - 1) * steps[i];
         if (g->dims || sizes[i] == 0)
             continue;
         if (steps[i] == 0 || sizes[i] < 0 || starts[i] < 0 || starts[i] >= x->dims[i] || last < 0 || last >= x->dims[i])
-            return tw_error(TW_ERR_VALUE, "slice: %lld elements from %lld by %lld in dimension %d of %s: out of range", (long long)sizes[i],
-                            (long long)starts[i], (long long)steps[i], i, tw_shape_text(g, op->operand[0]).text);
+            return tw_error(TW_ERR_VALUE, "slice: %lld elements from %lld by %lld in dimension %d of %s: out of range",
+                            (long long)sizes[i], (long long)starts[i], (long long)steps[i], i,
+                            tw_shape_text(g, op->operand[0]).text);
     }
     *result_of(op) = tw_type_make((tw_dtype)x->dtype, x->rank, sizes);
     return TW_OK;
@@ -262,8 +270,8 @@ tw_status tw_infer_pad(tw_graph *g, tw_op *op)
     const tw_type *x = type_of(op, 0);
     *result_of(op) = *x;
     if (op->attr[0].dims.n != x->rank || op->attr[1].dims.n != x->rank)
-        return tw_error(TW_ERR_AXIS, "pad: %d low and %d high sizes for %s; expected %d of each", op->attr[0].dims.n, op->attr[1].dims.n,
-                        tw_shape_text(g, op->operand[0]).text, x->rank);
+        return tw_error(TW_ERR_AXIS, "pad: %d low and %d high sizes for %s; expected %d of each", op->attr[0].dims.n,
+                        op->attr[1].dims.n, tw_shape_text(g, op->operand[0]).text, x->rank);
     for (int i = 0; i < x->rank; i++) {
         if (op->attr[0].dims.v[i] < 0 || op->attr[1].dims.v[i] < 0)
             return tw_error(TW_ERR_VALUE, "pad: a negative size in dimension %d", i);
@@ -285,8 +293,9 @@ tw_status tw_infer_cat(tw_graph *g, tw_op *op)
         for (int d = 0; fits && d < x->rank; d++)
             fits = d == axis || t->dims[d] == x->dims[d];
         if (!fits)
-            return tw_error(TW_ERR_SHAPE, "cat: %s and %s along axis %lld; expected equal sizes elsewhere", tw_shape_text(g, op->operand[0]).text,
-                            tw_shape_text(g, op->operand[i]).text, (long long)axis);
+            return tw_error(TW_ERR_SHAPE, "cat: %s and %s along axis %lld; expected equal sizes elsewhere",
+                            tw_shape_text(g, op->operand[0]).text, tw_shape_text(g, op->operand[i]).text,
+                            (long long)axis);
         result_of(op)->dims[axis] = tw_dim_add(g, result_of(op)->dims[axis], t->dims[axis]);
         result_of(op)->dtype = (uint8_t)tw_dtype_promote((tw_dtype)result_of(op)->dtype, (tw_dtype)t->dtype);
     }
@@ -299,7 +308,8 @@ static tw_status index_dtype(const tw_graph *g, const tw_op *op, int operand)
 {
     if (type_of(op, operand)->dtype == TW_I64 || type_of(op, operand)->dtype == TW_I32)
         return TW_OK;
-    return tw_error(TW_ERR_DTYPE, "%s: index is %s; expected i64 or i32", op->info->name, tw_shape_text(g, op->operand[operand]).text);
+    return tw_error(TW_ERR_DTYPE, "%s: index is %s; expected i64 or i32", op->info->name,
+                    tw_shape_text(g, op->operand[operand]).text);
 }
 
 static tw_status same_but(const tw_graph *g, const tw_op *op, int a, int b, int64_t axis)
@@ -308,8 +318,10 @@ static tw_status same_but(const tw_graph *g, const tw_op *op, int a, int b, int6
     bool fits = x->rank == y->rank;
     for (int i = 0; fits && i < x->rank; i++)
         fits = i == axis || x->dims[i] == y->dims[i] || (!g->dims && y->dims[i] <= x->dims[i] && b == 1);
-    return fits ? TW_OK : tw_error(TW_ERR_SHAPE, "%s: %s with %s along axis %lld: sizes differ elsewhere", op->info->name,
-                                   tw_shape_text(g, op->operand[a]).text, tw_shape_text(g, op->operand[b]).text, (long long)axis);
+    return fits ? TW_OK
+                : tw_error(TW_ERR_SHAPE, "%s: %s with %s along axis %lld: sizes differ elsewhere", op->info->name,
+                           tw_shape_text(g, op->operand[a]).text, tw_shape_text(g, op->operand[b]).text,
+                           (long long)axis);
 }
 
 tw_status tw_infer_gather(tw_graph *g, tw_op *op)
@@ -325,8 +337,9 @@ tw_status tw_infer_gather(tw_graph *g, tw_op *op)
 
 static tw_status rank_one(const tw_graph *g, const tw_op *op, int operand)
 {
-    return type_of(op, operand)->rank == 1 ? TW_OK : tw_error(TW_ERR_SHAPE, "%s: index is %s; expected one dimension", op->info->name,
-                                                              tw_shape_text(g, op->operand[operand]).text);
+    return type_of(op, operand)->rank == 1 ? TW_OK
+                                           : tw_error(TW_ERR_SHAPE, "%s: index is %s; expected one dimension",
+                                                      op->info->name, tw_shape_text(g, op->operand[operand]).text);
 }
 
 tw_status tw_infer_index_select(tw_graph *g, tw_op *op)
@@ -344,8 +357,8 @@ static tw_status same_dtype(const tw_graph *g, const tw_op *op, int a, int b)
 {
     return type_of(op, a)->dtype == type_of(op, b)->dtype
                ? TW_OK
-               : tw_error(TW_ERR_DTYPE, "%s: %s and %s; expected one dtype", op->info->name, tw_shape_text(g, op->operand[a]).text,
-                          tw_shape_text(g, op->operand[b]).text);
+               : tw_error(TW_ERR_DTYPE, "%s: %s and %s; expected one dtype", op->info->name,
+                          tw_shape_text(g, op->operand[a]).text, tw_shape_text(g, op->operand[b]).text);
 }
 
 tw_status tw_infer_scatter(tw_graph *g, tw_op *op)
@@ -385,6 +398,7 @@ tw_status tw_infer_slice_update(tw_graph *g, tw_op *op)
         fits = v->dims[i] == 0 || (first >= 0 && first < x->dims[i] && last >= 0 && last < x->dims[i]);
     }
     *result_of(op) = *x;
-    return fits ? TW_OK : tw_error(TW_ERR_SHAPE, "slice_update: %s doesn't fit into %s there", tw_shape_text(g, op->operand[1]).text,
-                                   tw_shape_text(g, op->operand[0]).text);
+    return fits ? TW_OK
+                : tw_error(TW_ERR_SHAPE, "slice_update: %s doesn't fit into %s there",
+                           tw_shape_text(g, op->operand[1]).text, tw_shape_text(g, op->operand[0]).text);
 }

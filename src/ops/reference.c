@@ -197,15 +197,18 @@ static tw_status evaluate(step *s)
     case TW_CLASS_CONTRACTION:
         return tw_reference_dot(s);
     default:
-        return tw_error(TW_ERR_UNSUPPORTED, "reference: %s is no primitive; expected a decomposed graph", s->op->info->name);
+        return tw_error(TW_ERR_UNSUPPORTED, "reference: %s is no primitive; expected a decomposed graph",
+                        s->op->info->name);
     }
 }
 
-static tw_status evaluate_op(const tw_graph *g, const tw_op *op, tw_reference_mode mode, const int64_t *symbols, const wide *const *x, wide *y)
+static tw_status evaluate_op(const tw_graph *g, const tw_op *op, tw_reference_mode mode, const int64_t *symbols,
+                             const wide *const *x, wide *y)
 {
     step s = {g, op, symbols, x, y};
     if (op->info->level != TW_LEVEL_PRIMITIVE)
-        return tw_error(TW_ERR_UNSUPPORTED, "reference: %s is no primitive; expected a decomposed graph", op->info->name);
+        return tw_error(TW_ERR_UNSUPPORTED, "reference: %s is no primitive; expected a decomposed graph",
+                        op->info->name);
     TW_TRY(shape_like(g, &op->result[0].type, symbols, y));
     tw_status status = wide_create(y);
     if (status == TW_OK)
@@ -218,12 +221,14 @@ static tw_status evaluate_op(const tw_graph *g, const tw_op *op, tw_reference_mo
 }
 
 /* Loads `a` as what `type` says it is. */
-static tw_status load_as(const tw_graph *g, const tw_type *type, tw_reference_mode mode, const int64_t *symbols, const tw_array *a, int number, wide *w)
+static tw_status load_as(const tw_graph *g, const tw_type *type, tw_reference_mode mode, const int64_t *symbols,
+                         const tw_array *a, int number, wide *w)
 {
     TW_TRY(shape_like(g, type, symbols, w));
     bool wider = mode == TW_REFERENCE_EXACT && is_floating(w) && a->dtype == TW_F64;
     if (a->dtype != w->dtype && !wider)
-        return tw_error(TW_ERR_DTYPE, "reference: array %d is %s; expected %s", number, tw_dtype_name(a->dtype), tw_dtype_name(w->dtype));
+        return tw_error(TW_ERR_DTYPE, "reference: array %d is %s; expected %s", number, tw_dtype_name(a->dtype),
+                        tw_dtype_name(w->dtype));
     bool fits = a->rank == w->rank;
     for (int i = 0; fits && i < w->rank; i++)
         fits = a->shape[i] == w->shape[i];
@@ -234,7 +239,8 @@ static tw_status load_as(const tw_graph *g, const tw_type *type, tw_reference_mo
 
 enum { MOST_OPERANDS_ON_STACK = 8 };
 
-tw_status tw_reference_op(const tw_graph *g, const tw_op *op, const int64_t *symbols, const tw_array *operands, tw_array *result)
+tw_status tw_reference_op(const tw_graph *g, const tw_op *op, const int64_t *symbols, const tw_array *operands,
+                          tw_array *result)
 {
     wide *x = tw_alloc_zero(op->operands + 1, sizeof *x), y = {0};
     const wide **at = tw_alloc_zero(op->operands + 1, sizeof *at);
@@ -308,8 +314,8 @@ static tw_status run_op(evaluation *e, const tw_op *op)
     return status;
 }
 
-tw_status tw_reference_evaluate(const tw_graph *g, tw_reference_mode mode, const int64_t *symbols, const tw_array *inputs, int n, tw_array *outputs,
-                                int m)
+tw_status tw_reference_evaluate(const tw_graph *g, tw_reference_mode mode, const int64_t *symbols,
+                                const tw_array *inputs, int n, tw_array *outputs, int m)
 {
     tw_arena *arena = tw_arena_create(0);
     evaluation e = {g, mode, symbols, inputs, outputs, n, m, 0, NULL, NULL};
@@ -329,7 +335,8 @@ tw_status tw_reference_evaluate(const tw_graph *g, tw_reference_mode mode, const
     return status;
 }
 
-tw_status tw_reference_run(const tw_graph *g, const int64_t *symbols, const tw_array *inputs, int n, tw_array *outputs, int m)
+tw_status tw_reference_run(const tw_graph *g, const int64_t *symbols, const tw_array *inputs, int n, tw_array *outputs,
+                           int m)
 {
     return tw_reference_evaluate(g, TW_REFERENCE_ROUNDED, symbols, inputs, n, outputs, m);
 }

@@ -3,12 +3,12 @@
 
 #include "ops/reference_internal.h"
 
-/* Elementary functions, as their rows in graph.def promise; everything else rounds correctly. Products, sums and scans: half a unit
- * for each step. */
+/* Elementary functions, as their rows in graph.def promise; everything else rounds correctly. Products, sums and scans:
+ * half a unit for each step. */
 static const unsigned char promised[] = {
-    [TW_G_EXP] = 1,   [TW_G_EXP2] = 1, [TW_G_EXPM1] = 2, [TW_G_LOG] = 1,  [TW_G_LOG2] = 2, [TW_G_LOG1P] = 2, [TW_G_RSQRT] = 2,
-    [TW_G_SIN] = 2,   [TW_G_COS] = 2,  [TW_G_TAN] = 4,   [TW_G_ASIN] = 4, [TW_G_ACOS] = 4, [TW_G_ATAN] = 4,  [TW_G_TANH] = 4,
-    [TW_G_ERF] = 4,   [TW_G_POW] = 4,  [TW_G_ATAN2] = 4,
+    [TW_G_EXP] = 1,   [TW_G_EXP2] = 1, [TW_G_EXPM1] = 2, [TW_G_LOG] = 1, [TW_G_LOG2] = 2,  [TW_G_LOG1P] = 2,
+    [TW_G_RSQRT] = 2, [TW_G_SIN] = 2,  [TW_G_COS] = 2,   [TW_G_TAN] = 4, [TW_G_ASIN] = 4,  [TW_G_ACOS] = 4,
+    [TW_G_ATAN] = 4,  [TW_G_TANH] = 4, [TW_G_ERF] = 4,   [TW_G_POW] = 4, [TW_G_ATAN2] = 4,
 };
 
 double tw_reference_ulp(int code, tw_dtype dtype)
@@ -18,7 +18,8 @@ double tw_reference_ulp(int code, tw_dtype dtype)
         return 0;
     if (units == 0)
         return 0.5;
-    return (dtype == TW_F16 || dtype == TW_BF16 ? 1 : units) + 0.5; /* 16 bits: computed in f32, then rounded; and the reference rounds too */
+    return (dtype == TW_F16 || dtype == TW_BF16 ? 1 : units) +
+           0.5; /* 16 bits: computed in f32, then rounded; and the reference rounds too */
 }
 
 static void format_of(tw_dtype dtype, int *digits, int *lowest_exponent)
@@ -68,9 +69,13 @@ static bool close_enough(double got, double want, tw_dtype dtype, double ulp, do
     if (got == want)
         return true;
     if (isinf(got) || isinf(want)) { /* the true value may lie on either side of the largest number */
-        double largest = dtype == TW_F16 ? 65504 : dtype == TW_F64 ? 0x1.fffffffffffffp1023 : dtype == TW_BF16 ? 0x1.fep127 : 0x1.fffffep127;
+        double largest = dtype == TW_F16    ? 65504
+                         : dtype == TW_F64  ? 0x1.fffffffffffffp1023
+                         : dtype == TW_BF16 ? 0x1.fep127
+                                            : 0x1.fffffep127;
         double finite = isinf(got) ? want : got, infinite = isinf(got) ? got : want;
-        return !isinf(finite) && (finite > 0) == (infinite > 0) && largest - fabs(finite) < ulp * tw_ulp(largest, dtype);
+        return !isinf(finite) && (finite > 0) == (infinite > 0) &&
+               largest - fabs(finite) < ulp * tw_ulp(largest, dtype);
     }
     return fabs(got - want) <= abs_tol || fabs(got - want) <= ulp * tw_ulp(want, dtype);
 }
@@ -122,7 +127,8 @@ bool tw_array_same_bits(const tw_array *got, const tw_array *want, tw_text *repo
         return false;
     for (int64_t e = 0; e < count; e++) {
         const char *p = (const char *)got->data + (size_t)e * size, *q = (const char *)want->data + (size_t)e * size;
-        bool both_nan = tw_dtype_floating(got->dtype) && isnan(tw_dtype_load(got->dtype, p)) && isnan(tw_dtype_load(want->dtype, q));
+        bool both_nan = tw_dtype_floating(got->dtype) && isnan(tw_dtype_load(got->dtype, p)) &&
+                        isnan(tw_dtype_load(want->dtype, q));
         if (!memcmp(p, q, size) || both_nan)
             continue;
         if (report)

@@ -40,7 +40,7 @@ axis_form tw_reference_axis(const wide *x, int64_t axis);
 
 tw_status tw_reference_pointwise(step *s);
 tw_status tw_reference_create(step *s);
-tw_status tw_reference_view(step *s); /* views, cat, slice_update */
+tw_status tw_reference_view(step *s);  /* views, cat, slice_update */
 tw_status tw_reference_index(step *s); /* gathers and scatters */
 tw_status tw_reference_reduce(step *s);
 tw_status tw_reference_scan(step *s);
@@ -48,6 +48,6 @@ tw_status tw_reference_dot(step *s);
 
 int64_t tw_reference_wrap(tw_dtype dtype, int64_t value); /* to an integer dtype: the low bits; bool: value != 0 */
 double tw_reference_round(tw_dtype dtype, double value);  /* to the nearest value of a floating dtype */
-double tw_reference_from_integer(int64_t value);          /* rounded to odd, so that the next rounding is the only one */
+double tw_reference_from_integer(int64_t value); /* rounded to odd, so that the next rounding is the only one */
 
 #endif

@@ -43,7 +43,8 @@ static void philox_block(const uint32_t counter[4], const uint32_t key[2], uint3
     uint32_t c[4] = {counter[0], counter[1], counter[2], counter[3]}, k[2] = {key[0], key[1]};
     for (int round = 0; round < 10; round++) {
         uint64_t p = (uint64_t)0xD2511F53 * c[0], q = (uint64_t)0xCD9E8D57 * c[2];
-        uint32_t next[4] = {(uint32_t)(q >> 32) ^ c[1] ^ k[0], (uint32_t)q, (uint32_t)(p >> 32) ^ c[3] ^ k[1], (uint32_t)p};
+        uint32_t next[4] = {(uint32_t)(q >> 32) ^ c[1] ^ k[0], (uint32_t)q, (uint32_t)(p >> 32) ^ c[3] ^ k[1],
+                            (uint32_t)p};
         memcpy(c, next, sizeof c);
         k[0] += 0x9E3779B9;
         k[1] += 0xBB67AE85;
@@ -53,7 +54,8 @@ static void philox_block(const uint32_t counter[4], const uint32_t key[2], uint3
 
 void tw_reference_philox(uint64_t counter_low, uint64_t counter_high, uint64_t key, uint32_t out[4])
 {
-    uint32_t counter[4] = {(uint32_t)counter_low, (uint32_t)(counter_low >> 32), (uint32_t)counter_high, (uint32_t)(counter_high >> 32)};
+    uint32_t counter[4] = {(uint32_t)counter_low, (uint32_t)(counter_low >> 32), (uint32_t)counter_high,
+                           (uint32_t)(counter_high >> 32)};
     philox_block(counter, (uint32_t[2]){(uint32_t)key, (uint32_t)(key >> 32)}, out);
 }
 
@@ -135,18 +137,19 @@ static tw_status cat(step *s)
 }
 
 /* Place of each dimension's first element and the distance between elements, in the array that is sliced. */
-static tw_status slice_places(const step *s, const wide *outer, const wide *inner, const tw_attr *starts, const tw_attr *steps, int64_t *first,
-                              int64_t *apart)
+static tw_status slice_places(const step *s, const wide *outer, const wide *inner, const tw_attr *starts,
+                              const tw_attr *steps, int64_t *first, int64_t *apart)
 {
     int64_t stride[TW_MAX_RANK];
     strides_of(outer, stride);
     *first = 0;
     for (int i = 0; i < outer->rank; i++) {
-        int64_t start = evaluated(s, starts->dims.v[i]), by = steps->dims.v[i], last = start + (inner->shape[i] - 1) * by;
+        int64_t start = evaluated(s, starts->dims.v[i]), by = steps->dims.v[i],
+                last = start + (inner->shape[i] - 1) * by;
         bool fits = start >= 0 && start < outer->shape[i] && last >= 0 && last < outer->shape[i];
         if (!fits && inner->count)
-            return tw_error(TW_ERR_VALUE, "reference: %s: elements %lld to %lld of dimension %d, which has %lld", s->op->info->name,
-                            (long long)start, (long long)last, i, (long long)outer->shape[i]);
+            return tw_error(TW_ERR_VALUE, "reference: %s: elements %lld to %lld of dimension %d, which has %lld",
+                            s->op->info->name, (long long)start, (long long)last, i, (long long)outer->shape[i]);
         *first += start * stride[i];
         apart[i] = by * stride[i];
     }
@@ -214,7 +217,8 @@ tw_status tw_reference_view(step *s)
     switch (s->op->code) {
     case TW_G_RESHAPE:
         if (s->x[0]->count != s->y->count)
-            return tw_error(TW_ERR_SHAPE, "reference: reshape of %lld elements to %lld", (long long)s->x[0]->count, (long long)s->y->count);
+            return tw_error(TW_ERR_SHAPE, "reference: reshape of %lld elements to %lld", (long long)s->x[0]->count,
+                            (long long)s->y->count);
         for (int64_t e = 0; e < s->y->count; e++)
             copy_element(s->y, e, s->x[0], e);
         return TW_OK;
@@ -239,12 +243,15 @@ tw_status tw_reference_view(step *s)
 
 static tw_status out_of_range(const step *s, int64_t index, int64_t size)
 {
-    return tw_error(TW_ERR_VALUE, "%s: index %lld; expected 0 <= index < %lld", s->op->info->name, (long long)index, (long long)size);
+    return tw_error(TW_ERR_VALUE, "%s: index %lld; expected 0 <= index < %lld", s->op->info->name, (long long)index,
+                    (long long)size);
 }
 
-/* Runs over the index array; `x` is the array that indices point into, `along` the one that runs with the index. A rank-1 index
- * (index_select, index_add) serves every slice; otherwise the index names the place along the axis of each of its own elements. */
-static tw_status indexed(step *s, const wide *outer, const wide *along, bool shared, void (*move)(wide *, int64_t, const wide *, int64_t), bool gathers)
+/* Runs over the index array; `x` is the array that indices point into, `along` the one that runs with the index. A
+ * rank-1 index (index_select, index_add) serves every slice; otherwise the index names the place along the axis of each
+ * of its own elements. */
+static tw_status indexed(step *s, const wide *outer, const wide *along, bool shared,
+                         void (*move)(wide *, int64_t, const wide *, int64_t), bool gathers)
 {
     const wide *index = s->x[1];
     int64_t axis = s->op->attr[0].i, outer_stride[TW_MAX_RANK], along_stride[TW_MAX_RANK];

@@ -15,10 +15,16 @@ static double reciprocal_root(double x)
 
 /* Those of one floating operand and a floating result, by code. */
 static double (*const unary[])(double) = {
-    [TW_G_ABS] = fabs,    [TW_G_SIGN] = sign_of, [TW_G_EXP] = exp,     [TW_G_EXP2] = exp2,  [TW_G_EXPM1] = expm1,
-    [TW_G_LOG] = log,     [TW_G_LOG2] = log2,    [TW_G_LOG1P] = log1p, [TW_G_SQRT] = sqrt,  [TW_G_RSQRT] = reciprocal_root,
-    [TW_G_SIN] = sin,     [TW_G_COS] = cos,      [TW_G_TAN] = tan,     [TW_G_ASIN] = asin,  [TW_G_ACOS] = acos,
-    [TW_G_ATAN] = atan,   [TW_G_TANH] = tanh,    [TW_G_ERF] = erf,     [TW_G_FLOOR] = floor, [TW_G_CEIL] = ceil,
+    [TW_G_ABS] = fabs,    [TW_G_SIGN] = sign_of,
+    [TW_G_EXP] = exp,     [TW_G_EXP2] = exp2,
+    [TW_G_EXPM1] = expm1, [TW_G_LOG] = log,
+    [TW_G_LOG2] = log2,   [TW_G_LOG1P] = log1p,
+    [TW_G_SQRT] = sqrt,   [TW_G_RSQRT] = reciprocal_root,
+    [TW_G_SIN] = sin,     [TW_G_COS] = cos,
+    [TW_G_TAN] = tan,     [TW_G_ASIN] = asin,
+    [TW_G_ACOS] = acos,   [TW_G_ATAN] = atan,
+    [TW_G_TANH] = tanh,   [TW_G_ERF] = erf,
+    [TW_G_FLOOR] = floor, [TW_G_CEIL] = ceil,
     [TW_G_ROUND] = rint,  [TW_G_TRUNC] = trunc,
 };
 
@@ -127,7 +133,8 @@ static int64_t unary_integer(int code, tw_dtype dtype, int64_t a)
 
 static bool compares(int code)
 {
-    return code == TW_G_EQ || code == TW_G_NE || code == TW_G_LT || code == TW_G_LE || code == TW_G_GT || code == TW_G_GE;
+    return code == TW_G_EQ || code == TW_G_NE || code == TW_G_LT || code == TW_G_LE || code == TW_G_GT ||
+           code == TW_G_GE;
 }
 
 static int64_t truncated(double value)
@@ -209,13 +216,17 @@ static tw_status strict(const step *s)
     }
     if (same_shape && same_dtype && evaluated_in_class)
         return TW_OK;
-    return tw_error(TW_ERR_UNSUPPORTED, "reference: %s with operands of several shapes or dtypes; expected a decomposed graph", op->info->name);
+    return tw_error(TW_ERR_UNSUPPORTED,
+                    "reference: %s with operands of several shapes or dtypes; expected a decomposed graph",
+                    op->info->name);
 }
 
 tw_status tw_reference_pointwise(step *s)
 {
     TW_TRY(strict(s));
-    void (*element)(const step *, int64_t) = s->op->operands == 1 ? one_operand : s->op->operands == 2 ? two_operands : choose;
+    void (*element)(const step *, int64_t) = s->op->operands == 1   ? one_operand
+                                             : s->op->operands == 2 ? two_operands
+                                                                    : choose;
     for (int64_t e = 0; e < s->y->count; e++)
         element(s, e);
     return TW_OK;

@@ -77,7 +77,8 @@ static tw_status reduce_axes(step *s)
         below *= gone[i] ? 1 : x->shape[i];
     }
     if (!x->f != !s->y->f)
-        return tw_error(TW_ERR_DTYPE, "reference: %s of %s into %s", s->op->info->name, tw_dtype_name(x->dtype), tw_dtype_name(s->y->dtype));
+        return tw_error(TW_ERR_DTYPE, "reference: %s of %s into %s", s->op->info->name, tw_dtype_name(x->dtype),
+                        tw_dtype_name(s->y->dtype));
     for (int64_t e = 0; e < s->y->count; e++) {
         if (x->f)
             s->y->f[e] = start_floating(s->op->code, x->count == 0);

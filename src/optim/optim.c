@@ -46,7 +46,8 @@ void tw_adamw_free(tw_adamw *o)
     o->m = o->v = NULL;
 }
 
-/* p = p (1 - lr wd);  m += (g - m)(1 - b1);  v = v b2 + g g (1 - b2);  p -= step_size * m / (sqrt(v) / sqrt(1 - b2^t) + eps) */
+/* p = p (1 - lr wd);  m += (g - m)(1 - b1);  v = v b2 + g g (1 - b2);  p -= step_size * m / (sqrt(v) / sqrt(1 - b2^t) +
+ * eps) */
 static tw_status update(const tw_adamw *o, int i, tw_tensor *decay, tw_tensor *step_size, tw_tensor *correction)
 {
     tw_tensor *p = o->parameters->item[i].value, *g = tw_grad_of(p), *m = o->m[i], *v = o->v[i];
@@ -99,7 +100,8 @@ tw_status tw_sgd_step(tw_sgd *o)
     bool grad = tw_set_grad_enabled(false);
     tw_status status = TW_OK;
     TW_SCOPE {
-        tw_tensor *lr = tw_scalar(o->lr, TW_F32), *decay = tw_scalar(o->weight_decay, TW_F32), *momentum = tw_scalar(o->momentum, TW_F32);
+        tw_tensor *lr = tw_scalar(o->lr, TW_F32), *decay = tw_scalar(o->weight_decay, TW_F32),
+                  *momentum = tw_scalar(o->momentum, TW_F32);
         for (int i = 0; i < o->parameters->count && status == TW_OK; i++) {
             tw_tensor *p = o->parameters->item[i].value, *g = tw_grad_of(p);
             if (!g)
@@ -127,7 +129,8 @@ tw_tensor *tw_clip_grad_norm(tw_parameters *p, double limit)
             sum = tw_add(sum, tw_sum(tw_square(g), 0, NULL, false));
     }
     tw_tensor *norm = tw_sqrt(sum);
-    tw_tensor *factor = tw_minimum(tw_div(tw_scalar(limit, TW_F32), tw_add(norm, tw_scalar(1e-6, TW_F32))), tw_scalar(1, TW_F32));
+    tw_tensor *factor =
+        tw_minimum(tw_div(tw_scalar(limit, TW_F32), tw_add(norm, tw_scalar(1e-6, TW_F32))), tw_scalar(1, TW_F32));
     for (int i = 0; i < p->count; i++) {
         tw_tensor *g = tw_grad_of(p->item[i].value);
         if (g && tw_mul_(g, factor) != TW_OK)

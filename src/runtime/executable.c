@@ -64,7 +64,8 @@ tw_status tw_executable_create(tw_plan *plan, tw_executable **executable)
     }
     e->compile_ns = tw_os_now_ns() - start;
     if (status == TW_OK) {
-        tw_say(TW_LOG_TIMING, "%d kernels in %.1f ms, %d from the cache", plan->kernels, (double)e->compile_ns * 1e-6, e->from_cache);
+        tw_say(TW_LOG_TIMING, "%d kernels in %.1f ms, %d from the cache", plan->kernels, (double)e->compile_ns * 1e-6,
+               e->from_cache);
         *executable = e;
     } else {
         tw_executable_destroy(e);

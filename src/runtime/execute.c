@@ -1,6 +1,7 @@
 /* Running a plan: one parallel region, a barrier between batches, program ids handed out in chunks.
  *
- * Which thread runs which program never changes a result: every program computes its elements in an order fixed by the plan. */
+ * Which thread runs which program never changes a result: every program computes its elements in an order fixed by the
+ * plan. */
 #include <omp.h>
 #include <stdatomic.h>
 
@@ -157,7 +158,8 @@ tw_status tw_execute(tw_executable *e, void *const *inputs, void *const *outputs
     for (int l = 0; l < plan->launches; l++)
         arguments += plan->launch[l].arguments;
     int64_t stride = scratch_stride(e);
-    if (!grow(&memory.arena, &memory.arena_bytes, plan->arena_bytes) || !grow(&memory.scratch, &memory.scratch_bytes, stride * threads))
+    if (!grow(&memory.arena, &memory.arena_bytes, plan->arena_bytes) ||
+        !grow(&memory.scratch, &memory.scratch_bytes, stride * threads))
         return TW_ERR_MEMORY;
     void **buffer = tw_alloc((size_t)(arguments + 1) * sizeof *buffer);
     int *first = tw_alloc((size_t)(plan->launches + 1) * sizeof *first);

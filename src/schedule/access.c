@@ -98,7 +98,8 @@ tw_status tw_schedule_access(scheduler *s, const tw_op *op, uint32_t which, cons
     out->guards = 0;
     if (op->code == TW_G_SLICE_UPDATE && which == 1) {
         for (int i = 0; i < x->type.rank; i++)
-            out->at[i] = sliced_from(s->arena, at[i], op->attr[0].dims.v[i], op->attr[1].dims.v[i], x->type.dims[i], out);
+            out->at[i] =
+                sliced_from(s->arena, at[i], op->attr[0].dims.v[i], op->attr[1].dims.v[i], x->type.dims[i], out);
     } else if (op->info->class == TW_CLASS_VIEW) {
         viewed(s, op, at, out);
     } else if (op->info->class == TW_CLASS_JOIN) {

@@ -1,8 +1,8 @@
 /* Pulling: the tile program that computes a value at an index, by walking to what it is made from.
  *
- * The way is trace.c's. An index expression becomes integer arithmetic on tiles (base + arange) and scalars; a value that varies over the
- * variables m and n becomes a tile with dimensions in ascending order of the variables. Each (value, index) is emitted once a region:
- * that memo is what shares work between the outputs of a group. */
+ * The way is trace.c's. An index expression becomes integer arithmetic on tiles (base + arange) and scalars; a value
+ * that varies over the variables m and n becomes a tile with dimensions in ascending order of the variables. Each
+ * (value, index) is emitted once a region: that memo is what shares work between the outputs of a group. */
 #include "schedule/internal.h"
 #include "tile/tile.h"
 #include "tile/tile_ops.h"
@@ -196,7 +196,8 @@ static emitted tail_mask(emitter *e, uint32_t set)
         if (!(set >> i & 1) || (e->f.var[i].extent % e->f.var[i].block == 0 && !e->size))
             continue;
         if (e->size) {
-            mask = both(e, mask, (emitted){check(e, tw_t_compare(e->g, e->base[i].v, e->size, TW_T_COMPARE_LT)), 1u << i});
+            mask =
+                both(e, mask, (emitted){check(e, tw_t_compare(e->g, e->base[i].v, e->size, TW_T_COMPARE_LT)), 1u << i});
             continue;
         }
         const tw_index *x = tw_ix_var(e->s->arena, i, e->f.var[i].extent);
@@ -214,7 +215,9 @@ static tw_value *pointer_to(emitter *e, const tw_value *v, bool written)
     for (int i = 0; i < e->buffers; i++)
         if (e->buffer[i] == v && e->written[i] == written)
             return e->pointer[i];
-    return tw_emit_fail(e, tw_error(TW_ERR_INTERNAL, "schedule: %%%u (%s) is not an argument of its kernel (%s, kind %d)", v->id, v->def->info->name, written ? "written" : "read", (int)e->k->kind));
+    return tw_emit_fail(e,
+                        tw_error(TW_ERR_INTERNAL, "schedule: %%%u (%s) is not an argument of its kernel (%s, kind %d)",
+                                 v->id, v->def->info->name, written ? "written" : "read", (int)e->k->kind));
 }
 
 static emitted address(emitter *e, const tw_value *v, const tw_index *const *at, bool written)
@@ -347,7 +350,8 @@ static int plain_var(emitter *e, const tw_index *x)
         return x->term[0].atom->var;
     tw_text text = {0};
     tw_ix_print(x, &text);
-    tw_emit_fail(e, tw_error(TW_ERR_INTERNAL, "schedule: a contraction is pulled at the index %s, which is no variable", tw_text_string(&text)));
+    tw_emit_fail(e, tw_error(TW_ERR_INTERNAL, "schedule: a contraction is pulled at the index %s, which is no variable",
+                             tw_text_string(&text)));
     tw_text_free(&text);
     return -1;
 }
@@ -383,7 +387,8 @@ emitted tw_emit_from_matrix(emitter *e, tw_value *x, int rows, int columns)
 }
 
 /* The product's tile in its own order [rows, columns], before the result's dtype. */
-tw_value *tw_emit_dot_tile(emitter *e, const tw_op *op, const tw_index *const *at, tw_value *accumulator, int *rows, int *columns)
+tw_value *tw_emit_dot_tile(emitter *e, const tw_op *op, const tw_index *const *at, tw_value *accumulator, int *rows,
+                           int *columns)
 {
     const tw_index *left[TW_MAX_RANK], *right[TW_MAX_RANK];
     int rank = op->result[0].type.rank, k = tw_frame_dot_inner(e->s, &e->f, op, at);
@@ -391,7 +396,8 @@ tw_value *tw_emit_dot_tile(emitter *e, const tw_op *op, const tw_index *const *a
     *rows = plain_var(e, at[rank - 2]);
     *columns = plain_var(e, at[rank - 1]);
     if (k < 0)
-        return tw_emit_fail(e, tw_error(TW_ERR_INTERNAL, "schedule: a kernel needs more than %d loop variables", MOST_VARS));
+        return tw_emit_fail(
+            e, tw_error(TW_ERR_INTERNAL, "schedule: a kernel needs more than %d loop variables", MOST_VARS));
     tw_schedule_dot_access(op, at, tw_ix_var(e->s->arena, k, extent), left, right);
     emitted a = tw_emit_value(e, op->operand[0], left, false);
     emitted b = tw_emit_value(e, op->operand[1], right, false);
@@ -450,7 +456,8 @@ static emitted emit_operand(emitter *e, const tw_op *op, uint32_t i, const tw_in
         return (emitted){tw_emit_fail(e, status), 0};
     for (int g = 0; g < x.guards; g++) {
         mask = both(e, mask, emit_guard(e, &x.guard[g]));
-        e->condition_key = (e->condition_key ^ x.guard[g].x->hash) * 0x9e3779b97f4a7c15u + (uint64_t)(x.guard[g].low * 31 + x.guard[g].high);
+        e->condition_key = (e->condition_key ^ x.guard[g].x->hash) * 0x9e3779b97f4a7c15u +
+                           (uint64_t)(x.guard[g].low * 31 + x.guard[g].high);
     }
     if (x.guards)
         e->condition = both(e, outer, mask);

@@ -7,7 +7,8 @@ static tw_status constant_shape(const tw_graph *g, const tw_value *v, value_fact
     for (int i = 0; i < v->type.rank; i++) {
         if (!tw_dim_constant(v->type.dims[i])) {
             (void)g;
-            return tw_error(TW_ERR_UNSUPPORTED, "schedule: %%%u has a symbolic dimension; expected constant sizes", v->id);
+            return tw_error(TW_ERR_UNSUPPORTED, "schedule: %%%u has a symbolic dimension; expected constant sizes",
+                            v->id);
         }
         f->shape[i] = v->type.dims[i];
         f->count *= f->shape[i];

@@ -1,10 +1,11 @@
 /* Groups: which computed values share a kernel.
  *
- * Values are taken in order. Each has an iteration space of its own: rows of a reduction, columns, the elements of a contraction, a panel, or
- * just its elements. It joins an earlier group when the spaces agree, when everything it needs from inside the group is needed at
- * the very element that the group's iteration computes (the index expressions are compared), and when no other group would then both need
- * and be needed by the joint one. So softmax and layer norm come out as one kernel from their primitives, whoever wrote them,
- * and the three results of an AdamW update share one loop. */
+ * Values are taken in order. Each has an iteration space of its own: rows of a reduction, columns, the elements of a
+ * contraction, a panel, or just its elements. It joins an earlier group when the spaces agree, when everything it needs
+ * from inside the group is needed at the very element that the group's iteration computes (the index expressions are
+ * compared), and when no other group would then both need and be needed by the joint one. So softmax and layer norm
+ * come out as one kernel from their primitives, whoever wrote them, and the three results of an AdamW update share one
+ * loop. */
 #include "schedule/internal.h"
 
 /* ---- iteration spaces ---- */
@@ -102,8 +103,10 @@ static const tw_index *dot_linear(scheduler *s, const group *k, frame *f, const 
     int row = 1, column = 2;
     if (k->kind == GROUP_PANEL) {
         const value_facts *left = facts_of(s, dot->operand[0]), *right = facts_of(s, dot->operand[1]);
-        row = left->panel ? (left->transposed ? f->panel_column : f->row) : tw_frame_inner(f, side(s, dot, 2), 0, NULL, -1);
-        column = right->panel ? (right->transposed ? f->row : f->panel_column) : tw_frame_inner(f, side(s, dot, 1), 0, NULL, -1);
+        row = left->panel ? (left->transposed ? f->panel_column : f->row)
+                          : tw_frame_inner(f, side(s, dot, 2), 0, NULL, -1);
+        column = right->panel ? (right->transposed ? f->row : f->panel_column)
+                              : tw_frame_inner(f, side(s, dot, 1), 0, NULL, -1);
         if (row < 0 || column < 0)
             return NULL;
     }
@@ -194,7 +197,8 @@ static bool spaces_agree(const group *k, const group *v, int64_t count)
             return true; /* contractions: the index expressions decide */
         }
     case GROUP_ROWS:
-        return (k->kind == GROUP_ROWS && k->a == v->a && k->r == v->r) || (k->kind == GROUP_FLAT && k->a == v->a * v->r);
+        return (k->kind == GROUP_ROWS && k->a == v->a && k->r == v->r) ||
+               (k->kind == GROUP_FLAT && k->a == v->a * v->r);
     case GROUP_COLUMNS:
         return k->kind == GROUP_COLUMNS && k->a == v->a && k->r == v->r && k->b == v->b;
     case GROUP_DOT:
@@ -208,7 +212,8 @@ static bool spaces_agree(const group *k, const group *v, int64_t count)
 
 static bool same_panel(const scheduler *s, const group *k, const group *v)
 {
-    return facts_of(s, tw_schedule_panel_operand(s, k->dot))->region == facts_of(s, tw_schedule_panel_operand(s, v->dot))->region;
+    return facts_of(s, tw_schedule_panel_operand(s, k->dot))->region ==
+           facts_of(s, tw_schedule_panel_operand(s, v->dot))->region;
 }
 
 /* Everything that comes from inside group `at` must be the element computed there. */
@@ -260,7 +265,8 @@ static void note_loads(scheduler *s, int number, const trace *t)
     }
 }
 
-/* Would `v`, whose own space is `space`, fit into group number k? On success the group's space is widened where needed. */
+/* Would `v`, whose own space is `space`, fit into group number k? On success the group's space is widened where needed.
+ */
 static tw_status try_join(scheduler *s, int number, const tw_value *v, const group *space, bool *joined)
 {
     group *k = s->groups[number], wide = *k;

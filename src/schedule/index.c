@@ -147,8 +147,8 @@ static bool goes_with(const tw_atom *quotient, const tw_atom *m)
     return inner->kind == TW_ATOM_DIV && inner->by == m->by && tw_ix_equal(inner->of, m->of);
 }
 
-/* e/c where e is plain enough to have been simplified away: the quotient of `m` may be affine terms instead of a DIV atom.
- * Only the two identities of the header are looked for; returns true when it changed something. */
+/* e/c where e is plain enough to have been simplified away: the quotient of `m` may be affine terms instead of a DIV
+ * atom. Only the two identities of the header are looked for; returns true when it changed something. */
 static bool recombine(tw_arena *a, builder *b)
 {
     for (int i = 0; i < b->terms; i++) {

@@ -1,8 +1,8 @@
 /* Index expressions: where an element of a value is found, as a function of a kernel's loop variables.
  *
- * An expression is constant + sum of coefficient * atom; an atom is a variable, a floor-division or remainder of an expression by a
- * constant, or an index that is itself read from memory (gather). Terms are kept in one order, and these identities are applied as
- * expressions are built, so that most chains of reshape and permute come out affine:
+ * An expression is constant + sum of coefficient * atom; an atom is a variable, a floor-division or remainder of an
+ * expression by a constant, or an index that is itself read from memory (gather). Terms are kept in one order, and
+ * these identities are applied as expressions are built, so that most chains of reshape and permute come out affine:
  *
  *     (c*q + r) / c = q + r/c           (c*q + r) % c = r % c          r/c = 0 and r%c = r for 0 <= r < c
  *     (c*q + r)/(c*d) = q/d            (c*q + r) % (c*d) = c*(q % d) + r     for 0 <= r < c
@@ -39,7 +39,8 @@ struct tw_index {
     uint64_t hash;
 };
 
-/* All return NULL when memory is exhausted, and accept NULL operands (passing NULL on), so that chains need one check. */
+/* All return NULL when memory is exhausted, and accept NULL operands (passing NULL on), so that chains need one check.
+ */
 const tw_index *tw_ix_constant(tw_arena *a, int64_t value);
 const tw_index *tw_ix_var(tw_arena *a, int var, int64_t extent);
 const tw_index *tw_ix_read(tw_arena *a, const tw_value *value, int rank, const tw_index *const *at, int64_t extent);

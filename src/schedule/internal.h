@@ -1,4 +1,5 @@
-/* What the files of this folder share. See README.md for the idea; the order of the parts below is the order of the pipeline. */
+/* What the files of this folder share. See README.md for the idea; the order of the parts below is the order of the
+ * pipeline. */
 #ifndef TW_SCHEDULE_INTERNAL_H
 #define TW_SCHEDULE_INTERNAL_H
 
@@ -9,10 +10,10 @@
 /* ---- facts about each value: facts.c ---- */
 typedef struct value_facts {
     const tw_op *op;
-    uint32_t place;                    /* of op in the graph; ids don't tell: rewriting gives new ones */
+    uint32_t place; /* of op in the graph; ids don't tell: rewriting gives new ones */
     tw_class class;
     int64_t shape[TW_MAX_RANK], count; /* constant sizes; count = number of elements */
-    int64_t stride[TW_MAX_RANK];       /* of its memory once it has some; chosen so that its user reads it contiguously */
+    int64_t stride[TW_MAX_RANK]; /* of its memory once it has some; chosen so that its user reads it contiguously */
     const tw_op **user;
     int users;
     bool output;      /* of the graph */
@@ -32,7 +33,8 @@ typedef struct var {
     enum { VAR_GRID, VAR_TILE } kind;
     enum { ROLE_PLAIN, ROLE_ROW, ROLE_PANEL_COLUMN, ROLE_INNER } role;
     int64_t extent;
-    int64_t block; /* TILE: how many of the extent one program holds (ROLE_ROW of a loop: one iteration); else the extent */
+    int64_t
+        block; /* TILE: how many of the extent one program holds (ROLE_ROW of a loop: one iteration); else the extent */
 } var;
 
 enum { MOST_VARS = 24, MOST_OUTPUTS = 64, MOST_DIMS = 12 };
@@ -43,11 +45,12 @@ typedef struct group {
     group_kind kind;
     int64_t dim[MOST_DIMS]; /* FLAT: the iteration space, row-major; refined where views need it */
     int dims;
-    int64_t a, r, b;      /* FLAT: a elements; ROWS: a rows of r; COLUMNS, SCAN, SCATTER: [a, r, b]; DOT, PANEL: batch a, see dot */
-    const tw_op *dot;     /* DOT: the contraction; PANEL: one of the panel's */
+    int64_t a, r,
+        b; /* FLAT: a elements; ROWS: a rows of r; COLUMNS, SCAN, SCATTER: [a, r, b]; DOT, PANEL: batch a, see dot */
+    const tw_op *dot;                    /* DOT: the contraction; PANEL: one of the panel's */
     const tw_value *value[MOST_OUTPUTS]; /* computed here, in order */
     int values;
-    uint32_t ready;       /* the latest value that it loads: when it could run */
+    uint32_t ready; /* the latest value that it loads: when it could run */
 } group;
 
 typedef struct scheduler {
@@ -58,7 +61,7 @@ typedef struct scheduler {
     uint32_t values;
     group **groups;
     int group_count, group_room;
-    uint64_t *after;    /* bit matrix: after[i] has j: group i needs, directly or not, what group j makes */
+    uint64_t *after; /* bit matrix: after[i] has j: group i needs, directly or not, what group j makes */
     int words;
 } scheduler;
 
@@ -69,7 +72,8 @@ static inline value_facts *facts_of(const scheduler *s, const tw_value *v)
 
 tw_status tw_schedule_facts(scheduler *s);
 void tw_schedule_axis_form(const value_facts *f, int axis, int64_t *a, int64_t *r, int64_t *b);
-bool tw_schedule_reduction_form(const scheduler *s, const tw_op *op, int64_t *a, int64_t *r, int64_t *b); /* of its operand; false: not one axis */
+bool tw_schedule_reduction_form(const scheduler *s, const tw_op *op, int64_t *a, int64_t *r,
+                                int64_t *b); /* of its operand; false: not one axis */
 int tw_schedule_reduced_axis(const tw_op *op, bool *keepdim);
 static inline bool is_heavy(const tw_op *op) /* cannot be pulled element by element */
 {
@@ -95,14 +99,17 @@ typedef struct access {
 /* The element of operand `i` that the element `at` of op's result is made from; op can be pulled (not heavy). */
 tw_status tw_schedule_access(scheduler *s, const tw_op *op, uint32_t i, const tw_index *const *at, access *out);
 
-/* The elements of a contraction's operands for the element `at` of its result and the step `k` of the contracted dimension. */
-void tw_schedule_dot_access(const tw_op *dot, const tw_index *const *at, const tw_index *k, const tw_index **left, const tw_index **right);
+/* The elements of a contraction's operands for the element `at` of its result and the step `k` of the contracted
+ * dimension. */
+void tw_schedule_dot_access(const tw_op *dot, const tw_index *const *at, const tw_index *k, const tw_index **left,
+                            const tw_index **right);
 
 /* ---- what is stored, what is recomputed: panels.c, materialise.c ---- */
 tw_status tw_schedule_panels(scheduler *s);
 const tw_value *tw_schedule_panel_operand(const scheduler *s, const tw_op *dot); /* of a terminal */
 tw_status tw_schedule_materialise(scheduler *s);
-tw_status tw_schedule_store_shared(scheduler *s, bool *changed); /* after grouping: values that several groups recompute dearly */
+tw_status tw_schedule_store_shared(scheduler *s,
+                                   bool *changed); /* after grouping: values that several groups recompute dearly */
 
 /* ---- walking from a value to what it is made from: trace.c ---- */
 typedef struct frame { /* the variables of a kernel */
@@ -119,7 +126,8 @@ typedef struct trace_entry {
     enum { TRACE_LOAD, TRACE_OWN, TRACE_PULLED, TRACE_EXPRESSION } kind;
     const tw_value *value;
     const tw_index *at[TW_MAX_RANK];
-    const tw_index *linear; /* LOAD: offset in its memory; OWN: row-major number of the element; EXPRESSION: the expression */
+    const tw_index
+        *linear; /* LOAD: offset in its memory; OWN: row-major number of the element; EXPRESSION: the expression */
 } trace_entry;
 typedef struct trace {
     scheduler *s;
@@ -156,16 +164,16 @@ typedef struct emitter {
     scheduler *s;
     const group *k;
     frame f;
-    tw_graph *g;              /* the tile program */
-    emitted base[MOST_VARS];  /* each variable's value: a scalar, or a tile base + arange */
+    tw_graph *g;             /* the tile program */
+    emitted base[MOST_VARS]; /* each variable's value: a scalar, or a tile base + arange */
     tw_value *grid_value[MOST_VARS];
     const tw_value *buffer[4 * MOST_OUTPUTS]; /* pointer arguments, in order: loads, then stores */
     bool written[4 * MOST_OUTPUTS];
     tw_value *pointer[4 * MOST_OUTPUTS];
     int buffers;
-    emitted condition;        /* of the surrounding guards; v == NULL: none */
+    emitted condition; /* of the surrounding guards; v == NULL: none */
     uint64_t condition_key;
-    tw_value *size;           /* size-free programs: the extent of variable 0 */
+    tw_value *size; /* size-free programs: the extent of variable 0 */
     struct memo *memo;
     size_t memo_count, memo_room;
     tw_status status;
@@ -176,12 +184,14 @@ emitted tw_emit_index(emitter *e, const tw_index *x);
 emitted tw_emit_value(emitter *e, const tw_value *value, const tw_index *const *at, bool inside);
 void tw_emit_remember(emitter *e, const tw_value *value, const tw_index *const *at, emitted result);
 void tw_emit_forget(emitter *e); /* the memo, at the border of a region */
-emitted tw_emit_load_stored(emitter *e, const tw_value *value, const tw_index *const *at); /* of what the program itself wrote */
+emitted tw_emit_load_stored(emitter *e, const tw_value *value,
+                            const tw_index *const *at); /* of what the program itself wrote */
 void tw_emit_store(emitter *e, const tw_value *value, const tw_index *const *at, emitted x);
 emitted tw_emit_align(emitter *e, emitted x, uint32_t set);
 tw_value *tw_emit_fail(emitter *e, tw_status status);
 emitted tw_emit_from_matrix(emitter *e, tw_value *x, int rows, int columns);
-tw_value *tw_emit_dot_tile(emitter *e, const tw_op *op, const tw_index *const *at, tw_value *accumulator, int *rows, int *columns);
+tw_value *tw_emit_dot_tile(emitter *e, const tw_op *op, const tw_index *const *at, tw_value *accumulator, int *rows,
+                           int *columns);
 emitted tw_emit_pointwise(emitter *e, const tw_op *op, const emitted *operand);
 tw_value *tw_emit_constant(emitter *e, tw_dtype dtype, double value, int64_t bits);
 static inline tw_value *tw_emit_i64(emitter *e, int64_t value)
@@ -189,7 +199,8 @@ static inline tw_value *tw_emit_i64(emitter *e, int64_t value)
     return tw_emit_constant(e, TW_I64, 0, value);
 }
 /* Fills in kernel and launch (arguments are value ids still: memory.c turns them into slots). */
-tw_status tw_schedule_emit(scheduler *s, int group_number, tw_plan *plan, tw_plan_kernel *kernel, tw_plan_launch *launch);
+tw_status tw_schedule_emit(scheduler *s, int group_number, tw_plan *plan, tw_plan_kernel *kernel,
+                           tw_plan_launch *launch);
 
 /* ---- order, batches, memory: memory.c ---- */
 tw_status tw_schedule_order(scheduler *s, int *order);

@@ -4,8 +4,9 @@
  * FLAT      blocks of the last dimension     a tile of up to FLAT_BLOCK elements
  * ROWS      rows                             a whole row: its statistics are reductions of one tile
  * COLUMNS   [a] x blocks of b                all r of COLUMN_BLOCK columns
- * DOT       batch x blocks of n x of m       [m block, k] x [k, n block]; the contraction's loop belongs to the back end
- * PANEL     batch x blocks of rows           the panel [rows, n]; when something sums over rows, one program a batch loops over the blocks */
+ * DOT       batch x blocks of n x of m       [m block, k] x [k, n block]; the contraction's loop belongs to the back
+ * end PANEL     batch x blocks of rows           the panel [rows, n]; when something sums over rows, one program a
+ * batch loops over the blocks */
 #include "schedule/internal.h"
 #include "tile/tile.h"
 
@@ -151,11 +152,14 @@ static tw_status add_arguments(emitter *e, int number)
         int before = e->buffers;
         add_argument(e, t.entry[i].value, false);
         if (e->buffers > before)
-            e->bytes += facts_of(e->s, t.entry[i].value)->count * (int64_t)tw_dtype_size((tw_dtype)t.entry[i].value->type.dtype);
+            e->bytes += facts_of(e->s, t.entry[i].value)->count *
+                        (int64_t)tw_dtype_size((tw_dtype)t.entry[i].value->type.dtype);
     }
     for (int i = 0; i < t.entries; i++)
         if (t.entry[i].kind == TRACE_PULLED)
-            e->flops += facts_of(e->s, t.entry[i].value)->class == TW_CLASS_POINTWISE ? facts_of(e->s, t.entry[i].value)->count : 0;
+            e->flops += facts_of(e->s, t.entry[i].value)->class == TW_CLASS_POINTWISE
+                            ? facts_of(e->s, t.entry[i].value)->count
+                            : 0;
     for (int i = 0; i < k->values; i++) {
         if (!facts_of(e->s, k->value[i])->stored)
             continue;
@@ -219,7 +223,8 @@ static tw_value *zero_matrix(emitter *e, const tw_op *dot, const tw_index *const
 static tw_status emit_looped(emitter *e)
 {
     const group *k = e->k;
-    tw_value *init[3 + MOST_OUTPUTS] = {tw_emit_i64(e, 0), tw_emit_i64(e, e->f.var[e->f.row].extent), tw_emit_i64(e, e->f.var[e->f.row].block)};
+    tw_value *init[3 + MOST_OUTPUTS] = {tw_emit_i64(e, 0), tw_emit_i64(e, e->f.var[e->f.row].extent),
+                                        tw_emit_i64(e, e->f.var[e->f.row].block)};
     const tw_op *summed[MOST_OUTPUTS];
     tw_value *carried[MOST_OUTPUTS];
     int sums = 0, rows[MOST_OUTPUTS], columns[MOST_OUTPUTS];
@@ -309,7 +314,8 @@ static tw_status emit_scan(emitter *e, int number, int64_t *programs)
     return e->status;
 }
 
-/* A program owns columns of the result: it copies x there, then adds or writes the sources in order, so that repeated indices are safe. */
+/* A program owns columns of the result: it copies x there, then adds or writes the sources in order, so that repeated
+ * indices are safe. */
 static tw_status emit_scatter(emitter *e, int number, int64_t *programs)
 {
     TW_TRY(add_arguments(e, number));
@@ -321,7 +327,8 @@ static tw_status emit_scatter(emitter *e, int number, int64_t *programs)
     tw_schedule_axis_form(facts_of(e->s, y), (int)axis, &a, &n, &b);
     tw_schedule_axis_form(facts_of(e->s, sliced ? source : index), (int)axis, &sa, &r, &sb);
     if (sa != a || (sb != b && axis + 1 < y->type.rank))
-        return tw_error(TW_ERR_UNSUPPORTED, "schedule: %s with an index smaller than x beside the axis", op->info->name);
+        return tw_error(TW_ERR_UNSUPPORTED, "schedule: %s with an index smaller than x beside the axis",
+                        op->info->name);
     int outer = tw_frame_add(&e->f, (var){.kind = VAR_GRID, .extent = a, .block = 1});
     int place = tw_frame_add(&e->f, (var){.kind = VAR_TILE, .role = ROLE_INNER, .extent = n});
     int inner = tw_frame_add(&e->f, (var){.kind = VAR_TILE, .extent = b});
@@ -427,7 +434,8 @@ static int64_t dot_flops(const scheduler *s, const group *k)
     for (int i = 0; i < k->values; i++) {
         const tw_op *dot = dot_of(s, k->value[i]);
         if (dot)
-            flops += 2 * facts_of(s, &dot->result[0])->count * facts_of(s, dot->operand[0])->shape[dot->operand[0]->type.rank - 1];
+            flops += 2 * facts_of(s, &dot->result[0])->count *
+                     facts_of(s, dot->operand[0])->shape[dot->operand[0]->type.rank - 1];
     }
     return flops;
 }
@@ -491,7 +499,8 @@ tw_status tw_schedule_emit(scheduler *s, int number, tw_plan *plan, tw_plan_kern
     e.g->grid[0] = size_free ? 1 : programs; /* the grid of a size-free program belongs to the launch */
     e.g->name = tw_arena_text(e.g->arena, "%s", kernel->name);
     kernel->hash = tw_graph_hash(e.g);
-    *launch = (tw_plan_launch){.arguments = e.buffers, .grid = {programs, 1, 1}, .flops = e.flops + dot_flops(s, k), .bytes = e.bytes};
+    *launch = (tw_plan_launch){
+        .arguments = e.buffers, .grid = {programs, 1, 1}, .flops = e.flops + dot_flops(s, k), .bytes = e.bytes};
     launch->slot = tw_arena_alloc(plan->arena, (size_t)TW_MAX(e.buffers, 1) * sizeof *launch->slot);
     launch->scalar = tw_arena_copy(plan->arena, &k->dim[0], sizeof *launch->scalar);
     launch->scalars = size_free;

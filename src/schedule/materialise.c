@@ -1,8 +1,10 @@
-/* Which values get memory. Everything else is recomputed where it is needed, element by element, inside the kernel of its user.
+/* Which values get memory. Everything else is recomputed where it is needed, element by element, inside the kernel of
+ * its user.
  *
- * Stored: results of the graph; contractions, unless pointwise work on them can go on in the same kernel (epilogue) or they belong to a
- * panel; what a contraction reads, unless it is a plain view of memory or nearly free to recompute while packing; what scatters and
- * scans read and make. Reductions are computed by a kernel in any case; whether they are also stored is known after grouping. */
+ * Stored: results of the graph; contractions, unless pointwise work on them can go on in the same kernel (epilogue) or
+ * they belong to a panel; what a contraction reads, unless it is a plain view of memory or nearly free to recompute
+ * while packing; what scatters and scans read and make. Reductions are computed by a kernel in any case; whether they
+ * are also stored is known after grouping. */
 #include "schedule/internal.h"
 
 static double operation_cost(const tw_op *op)
@@ -78,7 +80,7 @@ static tw_status readable(scheduler *s, const tw_value *v, bool *well)
     int rank = v->type.rank;
     for (int i = 0; i < rank; i++)
         at[i] = tw_ix_var(s->arena, tw_frame_add(&f, (var){.kind = VAR_TILE, .extent = facts_of(s, v)->shape[i]}),
-                             facts_of(s, v)->shape[i]);
+                          facts_of(s, v)->shape[i]);
     tw_trace_init(&t, s, &f, -1);
     tw_trace_value(&t, v, at, false);
     TW_TRY(t.status);
@@ -157,7 +159,8 @@ static void visit_pulled(scheduler *s, const tw_op *op, value_facts *f)
     for (uint32_t i = 0; i < op->operands; i++) {
         const tw_value *x = op->operand[i];
         const tw_op *open = open_dot(s, x);
-        bool one_to_one = op->info->class == TW_CLASS_POINTWISE ? facts_of(s, x)->count == f->count : keeps_elements(op);
+        bool one_to_one =
+            op->info->class == TW_CLASS_POINTWISE ? facts_of(s, x)->count == f->count : keeps_elements(op);
         if (open && (!one_to_one || (dot && dot != open))) {
             close_dot(s, x);
             open = NULL;

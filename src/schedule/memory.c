@@ -1,8 +1,8 @@
 /* Order, batches and memory.
  *
- * Kernels run in an order that respects what they need, as early as they can. Neighbours that don't need each other form a batch, which runs
- * as one launch. A stored value lives from the batch that makes it to the last one that reads it; offsets are chosen first-fit, the
- * largest values first, among those that live at the same time. */
+ * Kernels run in an order that respects what they need, as early as they can. Neighbours that don't need each other
+ * form a batch, which runs as one launch. A stored value lives from the batch that makes it to the last one that reads
+ * it; offsets are chosen first-fit, the largest values first, among those that live at the same time. */
 #include <stdlib.h>
 
 #include "schedule/internal.h"
@@ -16,8 +16,9 @@ static bool needs(const scheduler *s, int k, int other)
     return s->after[(size_t)k * (size_t)s->words + (size_t)other / 64] >> (other % 64) & 1;
 }
 
-/* Groups run as soon as what they load is there, so that memory is given back early: an optimiser's update recorded at the end runs
- * right after its gradient. Among equals, the one recorded first, so that weights are read before they are updated. */
+/* Groups run as soon as what they load is there, so that memory is given back early: an optimiser's update recorded at
+ * the end runs right after its gradient. Among equals, the one recorded first, so that weights are read before they are
+ * updated. */
 static uint64_t position(const scheduler *s, const group *k)
 {
     uint32_t last = 0;
@@ -56,7 +57,8 @@ static int find_slot(tw_plan *plan, int *slot_of, const scheduler *s, const tw_v
     if (slot_of[v->id] >= 0)
         return slot_of[v->id];
     tw_plan_slot *slot = &plan->slot[plan->slots];
-    *slot = (tw_plan_slot){.kind = TW_SLOT_TEMPORARY, .type = v->type, .first = INT32_MAX, .last = -1, .alias_input = -1};
+    *slot =
+        (tw_plan_slot){.kind = TW_SLOT_TEMPORARY, .type = v->type, .first = INT32_MAX, .last = -1, .alias_input = -1};
     slot->bytes = f->count * (int64_t)tw_dtype_size((tw_dtype)v->type.dtype);
     return slot_of[v->id] = plan->slots++;
 }
@@ -88,14 +90,16 @@ static tw_status make_slots(scheduler *s, tw_plan *plan, int *slot_of)
 
 /* ---- batches ---- */
 
-/* Must launch `later` wait for launch `earlier`: because of values, or because it overwrites an input that the other still reads? */
+/* Must launch `later` wait for launch `earlier`: because of values, or because it overwrites an input that the other
+ * still reads? */
 static bool waits(const scheduler *s, const tw_plan *plan, const int *order, int earlier, int later)
 {
     if (needs(s, order[later], order[earlier]))
         return true;
     for (int i = 0; i < plan->launch[later].arguments; i++) {
         const tw_plan_slot *slot = &plan->slot[plan->launch[later].slot[i]];
-        for (int j = 0; slot->kind == TW_SLOT_OUTPUT && slot->alias_input >= 0 && j < plan->launch[earlier].arguments; j++) {
+        for (int j = 0; slot->kind == TW_SLOT_OUTPUT && slot->alias_input >= 0 && j < plan->launch[earlier].arguments;
+             j++) {
             const tw_plan_slot *read = &plan->slot[plan->launch[earlier].slot[j]];
             if (read->kind == TW_SLOT_INPUT && read->index == slot->alias_input)
                 return true;
@@ -131,8 +135,8 @@ static void note_lifetimes(tw_plan *plan)
     }
 }
 
-/* ---- in place ---- an output may take the memory of the input that it replaces if nobody reads the input later, and if the kernel that
- * writes it either doesn't read the input or reads each element where it writes it */
+/* ---- in place ---- an output may take the memory of the input that it replaces if nobody reads the input later, and
+ * if the kernel that writes it either doesn't read the input or reads each element where it writes it */
 
 static bool reads_same_element(scheduler *s, int number, const tw_value *input, const tw_value *output)
 {
@@ -140,7 +144,8 @@ static bool reads_same_element(scheduler *s, int number, const tw_value *input, 
     trace t;
     const tw_index *at[TW_MAX_RANK];
     group *k = s->groups[number];
-    if ((k->kind != GROUP_FLAT && k->kind != GROUP_DOT) || tw_group_frame(s, k, &f) != TW_OK || tw_group_at(s, k, &f, output, at) != TW_OK)
+    if ((k->kind != GROUP_FLAT && k->kind != GROUP_DOT) || tw_group_frame(s, k, &f) != TW_OK ||
+        tw_group_at(s, k, &f, output, at) != TW_OK)
         return false;
     const tw_index *mine = tw_ix_linear(s->arena, output->type.rank, at, facts_of(s, output)->stride);
     bool same = mine != NULL;
@@ -169,14 +174,15 @@ static void allow_in_place(scheduler *s, tw_plan *plan, const int *order, const 
             if (plan->slot[j].kind == TW_SLOT_INPUT && plan->slot[j].index == input)
                 read = slot_value[j];
         bool written = false, fine = read && facts_of(s, slot_value[i])->count == facts_of(s, read)->count &&
-                                      slot_value[i]->type.dtype == read->type.dtype;
+                                     slot_value[i]->type.dtype == read->type.dtype;
         for (int l = 0; l < plan->launches && fine; l++) {
             bool reads = false, writes = false;
             for (int a = 0; a < plan->launch[l].arguments; a++) {
                 reads = reads || slot_value[plan->launch[l].slot[a]] == read;
                 writes = writes || plan->launch[l].slot[a] == i;
             }
-            if (written && reads) /* also another reader of the output itself, which is fine: it reads the new content */
+            if (written &&
+                reads) /* also another reader of the output itself, which is fine: it reads the new content */
                 fine = false;
             if (writes && !written) {
                 written = true;
@@ -253,7 +259,8 @@ static int64_t separate_peak(const scheduler *s)
         for (uint32_t i = 0; i < op->operands; i++) {
             const tw_value *v = op->operand[i];
             const tw_op *made = v ? v->def : NULL;
-            if (!v || --uses[v->id] > 0 || !made || made->code == TW_G_INPUT || is_view(made) || made->code == TW_G_FULL || made->code == TW_G_IOTA)
+            if (!v || --uses[v->id] > 0 || !made || made->code == TW_G_INPUT || is_view(made) ||
+                made->code == TW_G_FULL || made->code == TW_G_IOTA)
                 continue;
             alive -= facts_of(s, v)->count * (int64_t)tw_dtype_size((tw_dtype)v->type.dtype);
         }

@@ -1,13 +1,16 @@
-/* Panels: contractions whose result is larger than what it is made from, and which only feed row statistics and other contractions.
+/* Panels: contractions whose result is larger than what it is made from, and which only feed row statistics and other
+ * contractions.
  *
- * Attention is the case in point: s = q k^T is [batch, m, n]; softmax is pointwise work and row statistics of s; o = p v contracts n away.
- * Nobody needs s or p in memory: a program that owns a block of rows can hold its panel [rows, n] in scratch, from q and k, and so can
- * the gradient, which needs the same panel again (and its transpose: dv = p^T do sums over the rows, one block after another).
- * Nothing here knows attention by name: any score function and mask made of pointwise operations is found.
+ * Attention is the case in point: s = q k^T is [batch, m, n]; softmax is pointwise work and row statistics of s; o = p
+ * v contracts n away. Nobody needs s or p in memory: a program that owns a block of rows can hold its panel [rows, n]
+ * in scratch, from q and k, and so can the gradient, which needs the same panel again (and its transpose: dv = p^T do
+ * sums over the rows, one block after another). Nothing here knows attention by name: any score function and mask made
+ * of pointwise operations is found.
  *
  * A value is in the panel when its elements stand one to one for the contraction's elements (or for its transpose).
- * A contraction starts a panel if all that is made from it stays inside: pointwise operations, reshapes, exchanged rows and
- * columns, statistics along n, and contractions that take the panel as one operand. Otherwise its result is stored as usual. */
+ * A contraction starts a panel if all that is made from it stays inside: pointwise operations, reshapes, exchanged rows
+ * and columns, statistics along n, and contractions that take the panel as one operand. Otherwise its result is stored
+ * as usual. */
 #include "schedule/internal.h"
 
 typedef struct search {
@@ -27,7 +30,8 @@ static bool starts_panel(const scheduler *s, const tw_op *op)
 {
     const value_facts *f = facts_of(s, &op->result[0]), *a = facts_of(s, op->operand[0]);
     int rank = op->result[0].type.rank;
-    if (op->info->class != TW_CLASS_CONTRACTION || rank < 3 || f->output || a->panel || facts_of(s, op->operand[1])->panel)
+    if (op->info->class != TW_CLASS_CONTRACTION || rank < 3 || f->output || a->panel ||
+        facts_of(s, op->operand[1])->panel)
         return false;
     int64_t n = f->shape[rank - 1], m = f->shape[rank - 2], k = a->shape[rank - 1];
     return m > 1 && n > 1 && k > 0 && 2 * n >= k && f->count > 0;
@@ -177,7 +181,8 @@ const tw_value *tw_schedule_panel_operand(const scheduler *s, const tw_op *dot)
 
 tw_status tw_schedule_panels(scheduler *s)
 {
-    search x = {s, tw_arena_zero(s->arena, s->values + 1, sizeof(bool)), tw_arena_zero(s->arena, s->values + 1, sizeof(int))};
+    search x = {s, tw_arena_zero(s->arena, s->values + 1, sizeof(bool)),
+                tw_arena_zero(s->arena, s->values + 1, sizeof(int))};
     if (!x.candidate || !x.parent)
         return TW_ERR_MEMORY;
     for (uint32_t i = 0; i < s->values; i++)

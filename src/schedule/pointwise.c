@@ -4,7 +4,8 @@
 
 static tw_value *compare_kind(tw_graph *g, int code, tw_value *a, tw_value *b)
 {
-    static const int kinds[] = {TW_T_COMPARE_EQ, TW_T_COMPARE_NE, TW_T_COMPARE_LT, TW_T_COMPARE_LE, TW_T_COMPARE_GT, TW_T_COMPARE_GE};
+    static const int kinds[] = {TW_T_COMPARE_EQ, TW_T_COMPARE_NE, TW_T_COMPARE_LT,
+                                TW_T_COMPARE_LE, TW_T_COMPARE_GT, TW_T_COMPARE_GE};
     return tw_t_compare(g, a, b, kinds[code - TW_G_EQ]);
 }
 

@@ -3,7 +3,8 @@
 
 const char *tw_kernel_kind_name(tw_kernel_kind kind)
 {
-    static const char *const names[TW_KINDS] = {"matrix products", "attention", "normalisation and softmax", "pointwise", "other"};
+    static const char *const names[TW_KINDS] = {"matrix products", "attention", "normalisation and softmax",
+                                                "pointwise", "other"};
     return (unsigned)kind < TW_KINDS ? names[kind] : "unknown";
 }
 
@@ -119,14 +120,18 @@ tw_status tw_schedule(const tw_graph *g, const tw_schedule_options *options, tw_
 void tw_plan_print(const tw_plan *plan, tw_text *out)
 {
     static const char *const slot_kinds[] = {"input", "output", "temporary"};
-    tw_text_add(out, "plan: %d launches in %d batches, %d kernels, %lld bytes of temporaries (%lld operation by operation)\n", plan->launches,
-                plan->batches, plan->kernels, (long long)plan->arena_bytes, (long long)plan->peak_bytes_separate);
+    tw_text_add(
+        out, "plan: %d launches in %d batches, %d kernels, %lld bytes of temporaries (%lld operation by operation)\n",
+        plan->launches, plan->batches, plan->kernels, (long long)plan->arena_bytes,
+        (long long)plan->peak_bytes_separate);
     for (int i = 0; i < plan->launches; i++) {
         const tw_plan_launch *l = &plan->launch[i];
-        tw_text_add(out, "  batch %d: %s x %lld (kernel %d)", l->batch, plan->kernel[l->kernel].name, (long long)l->grid[0], l->kernel);
+        tw_text_add(out, "  batch %d: %s x %lld (kernel %d)", l->batch, plan->kernel[l->kernel].name,
+                    (long long)l->grid[0], l->kernel);
         for (int j = 0; j < l->arguments; j++) {
             const tw_plan_slot *slot = &plan->slot[l->slot[j]];
-            tw_text_add(out, " %s%d", slot_kinds[slot->kind], slot->kind == TW_SLOT_TEMPORARY ? l->slot[j] : slot->index);
+            tw_text_add(out, " %s%d", slot_kinds[slot->kind],
+                        slot->kind == TW_SLOT_TEMPORARY ? l->slot[j] : slot->index);
         }
         tw_text_add(out, "\n      %s\n", plan->kernel[l->kernel].contents);
     }

@@ -1,43 +1,53 @@
-/* Primitive graph in, plan out: which operations share a kernel, in what order the kernels run, where every value lives. */
+/* Primitive graph in, plan out: which operations share a kernel, in what order the kernels run, where every value
+ * lives. */
 #ifndef TW_SCHEDULE_H
 #define TW_SCHEDULE_H
 
 #include "ir/ir.h"
 
 /* What a kernel mostly does: for the table "where the time went". */
-typedef enum { TW_KIND_MATMUL, TW_KIND_ATTENTION, TW_KIND_NORM_SOFTMAX, TW_KIND_POINTWISE, TW_KIND_OTHER, TW_KINDS } tw_kernel_kind;
+typedef enum {
+    TW_KIND_MATMUL,
+    TW_KIND_ATTENTION,
+    TW_KIND_NORM_SOFTMAX,
+    TW_KIND_POINTWISE,
+    TW_KIND_OTHER,
+    TW_KINDS
+} tw_kernel_kind;
 TW_API const char *tw_kernel_kind_name(tw_kernel_kind kind); /* "matrix products", ... */
 
 /* One tile program, used by one or more launches (equal programs are shared). */
 typedef struct tw_plan_kernel {
     tw_graph *program;
-    tw_hash hash;          /* of the program */
-    const char *name;      /* "layer_norm-ish" summary made from the primitives inside: "sum_sub_mul..." */
+    tw_hash hash;     /* of the program */
+    const char *name; /* "layer_norm-ish" summary made from the primitives inside: "sum_sub_mul..." */
     tw_kernel_kind kind;
-    const char *contents;  /* the primitives inside, one a line, for explain */
+    const char *contents; /* the primitives inside, one a line, for explain */
 } tw_plan_kernel;
 
 typedef enum { TW_SLOT_INPUT, TW_SLOT_OUTPUT, TW_SLOT_TEMPORARY } tw_slot_kind;
 
-/* Where a value lives. Inputs and outputs are given by the caller at run time (contiguous, row-major unless `strides` say otherwise). */
+/* Where a value lives. Inputs and outputs are given by the caller at run time (contiguous, row-major unless `strides`
+ * say otherwise). */
 typedef struct tw_plan_slot {
     tw_slot_kind kind;
-    int index;       /* which input or output of the graph */
+    int index; /* which input or output of the graph */
     tw_type type;
     tw_dim bytes;
     tw_dim offset;   /* TEMPORARY: within the arena; constant plans: a number; symbolic plans: laid out at run time */
     int first, last; /* launches between which it is alive */
-    int alias_input; /* OUTPUT: may be written over this input's memory in place (-1: none): the input is dead or the same storage */
+    int alias_input; /* OUTPUT: may be written over this input's memory in place (-1: none): the input is dead or the
+                        same storage */
 } tw_plan_slot;
 
 typedef struct tw_plan_launch {
     int kernel;
     int arguments;
-    int *slot;       /* one for each pointer argument of the program */
-    tw_dim *scalar;  /* the program's symbols are the plan's symbols; extra scalar arguments come here */
+    int *slot;      /* one for each pointer argument of the program */
+    tw_dim *scalar; /* the program's symbols are the plan's symbols; extra scalar arguments come here */
     int scalars;
     tw_dim grid[3];
-    int batch;       /* launches of one batch (sibling programs of one kernel, independent) run as one: index of the batch */
+    int batch; /* launches of one batch (sibling programs of one kernel, independent) run as one: index of the batch */
     int64_t flops, bytes; /* of one run, for constant sizes; -1: symbolic */
 } tw_plan_launch;
 
@@ -48,16 +58,16 @@ typedef struct tw_plan {
     tw_plan_kernel *kernel;
     tw_plan_slot *slot;
     tw_plan_launch *launch;
-    int64_t arena_bytes;          /* of temporaries, constant plans */
-    int64_t peak_bytes_separate;  /* what operation-by-operation execution would need at its peak */
+    int64_t arena_bytes;         /* of temporaries, constant plans */
+    int64_t peak_bytes_separate; /* what operation-by-operation execution would need at its peak */
 } tw_plan;
 
 typedef struct tw_schedule_options {
-    bool exact;        /* TW_EXACT: no rewrite that changes the arithmetic */
-    bool no_fusion;    /* one primitive a kernel */
+    bool exact;     /* TW_EXACT: no rewrite that changes the arithmetic */
+    bool no_fusion; /* one primitive a kernel */
     /* in_place[i] = j: output i is the new content of input j's storage (an in-place update); -1: none. NULL: none. */
     const int *in_place;
-    int threads;       /* what the plan will run on: it may choose block sizes, never the arithmetic */
+    int threads; /* what the plan will run on: it may choose block sizes, never the arithmetic */
 } tw_schedule_options;
 
 /* `g` holds primitives only and outlives the plan's making, not the plan. */

@@ -1,8 +1,8 @@
 /* Refining a flat iteration space until views are affine in it, then merging what memory allows.
  *
- * A kernel that reads [b*t, c] as [b, t, h, d] has quotients and remainders of its variables in its addresses. Splitting the variable
- * where they divide makes them plain variables; neighbours that every address walks through as if they were one are merged again,
- * so that a contiguous kernel has one long dimension. */
+ * A kernel that reads [b*t, c] as [b, t, h, d] has quotients and remainders of its variables in its addresses.
+ * Splitting the variable where they divide makes them plain variables; neighbours that every address walks through as
+ * if they were one are merged again, so that a contiguous kernel has one long dimension. */
 #include "schedule/internal.h"
 
 static bool split_dim(group *k, int dim, int64_t inner)
@@ -35,7 +35,8 @@ static bool split_for(group *k, const tw_index *x)
             if (t->atom->kind != TW_ATOM_VAR || c <= 0 || atom->by % c != 0)
                 continue;
             int64_t inner = atom->by / c;
-            if (inner > 1 && k->dim[t->atom->var] > inner && k->dim[t->atom->var] % inner == 0 && split_dim(k, t->atom->var, inner))
+            if (inner > 1 && k->dim[t->atom->var] > inner && k->dim[t->atom->var] % inner == 0 &&
+                split_dim(k, t->atom->var, inner))
                 return true;
         }
     }
@@ -97,7 +98,8 @@ tw_status tw_schedule_refine(scheduler *s, group *k, int number)
     return TW_OK;
 }
 
-/* One dimension, every address its variable or constant in it: the size can be an argument, so that all sizes share one kernel. */
+/* One dimension, every address its variable or constant in it: the size can be an argument, so that all sizes share one
+ * kernel. */
 tw_status tw_schedule_size_free(scheduler *s, const group *k, int number, bool *yes)
 {
     trace t;

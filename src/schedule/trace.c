@@ -1,5 +1,5 @@
-/* Walking from a value to the memory it is made from, without emitting anything: what would be loaded, at which index, and what would be
- * recomputed. emit.c takes the same way; both choose their variables through the functions here. */
+/* Walking from a value to the memory it is made from, without emitting anything: what would be loaded, at which index,
+ * and what would be recomputed. emit.c takes the same way; both choose their variables through the functions here. */
 #include "schedule/internal.h"
 
 int tw_frame_add(frame *f, var v)
@@ -12,7 +12,8 @@ int tw_frame_add(frame *f, var v)
     return f->vars++;
 }
 
-/* `wanted`, where that one exists; else an inner variable of this extent that the expressions don't use yet; else a new one. */
+/* `wanted`, where that one exists; else an inner variable of this extent that the expressions don't use yet; else a new
+ * one. */
 int tw_frame_inner(frame *f, int64_t extent, int rank, const tw_index *const *at, int wanted)
 {
     if (wanted >= 0 && f->var[wanted].extent == extent)
@@ -84,12 +85,13 @@ static void add_value(trace *t, int kind, const tw_value *v, const tw_index *con
         row_major[i] = below;
         below *= TW_MAX(f->shape[i], 1);
     }
-    if (kind != TRACE_PULLED && !(e->linear = tw_ix_linear(t->s->arena, v->type.rank, at, kind == TRACE_LOAD ? f->stride : row_major)))
+    if (kind != TRACE_PULLED &&
+        !(e->linear = tw_ix_linear(t->s->arena, v->type.rank, at, kind == TRACE_LOAD ? f->stride : row_major)))
         t->status = TW_ERR_MEMORY;
 }
 
-/* Was this value already pulled at this index? A 64-bit hash of both decides: a collision would only hide an entry whose
- * twin has the same hash of all its index expressions. */
+/* Was this value already pulled at this index? A 64-bit hash of both decides: a collision would only hide an entry
+ * whose twin has the same hash of all its index expressions. */
 static bool first_time(trace *t, const tw_value *v, const tw_index *const *at)
 {
     uint64_t key = (v->id + 1) * 0x9e3779b97f4a7c15u;

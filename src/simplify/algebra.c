@@ -1,5 +1,6 @@
-/* Algebra of element-wise operations. Each rule keeps every bit of the result (of a NaN: that it is one), so that a compiled graph agrees with
- * its operations run one by one. What looks true and isn't: x + 0 = x (-0 + 0 is +0), x - x = 0 (infinities, NaN), 0 * x = 0, x == x. */
+/* Algebra of element-wise operations. Each rule keeps every bit of the result (of a NaN: that it is one), so that a
+ * compiled graph agrees with its operations run one by one. What looks true and isn't: x + 0 = x (-0 + 0 is +0), x - x
+ * = 0 (infinities, NaN), 0 * x = 0, x == x. */
 #include <math.h>
 
 #include "simplify/internal.h"
@@ -80,7 +81,8 @@ static bool add_negated(tw_graph *g, const tw_op *op, tw_value **replacement)
     const tw_op *neg = made_by(op->operand[1], TW_G_NEG);
     if (!neg)
         return false;
-    *replacement = op->code == TW_G_ADD ? tw_g_sub(g, op->operand[0], neg->operand[0]) : tw_g_add(g, op->operand[0], neg->operand[0]);
+    *replacement = op->code == TW_G_ADD ? tw_g_sub(g, op->operand[0], neg->operand[0])
+                                        : tw_g_add(g, op->operand[0], neg->operand[0]);
     return true;
 }
 
@@ -91,7 +93,8 @@ static bool divide_by_power_of_two(tw_graph *g, const tw_op *op, tw_value **repl
     int exponent;
     if (!full || fabs(frexp(full->attr[1].f, &exponent)) != 0.5 || exponent < -12 || exponent > 13)
         return false;
-    tw_value *inverse = tw_g_full(g, full->attr[0].dims.n, full->attr[0].dims.v, 1 / full->attr[1].f, 0, (tw_dtype)op->result[0].type.dtype);
+    tw_value *inverse = tw_g_full(g, full->attr[0].dims.n, full->attr[0].dims.v, 1 / full->attr[1].f, 0,
+                                  (tw_dtype)op->result[0].type.dtype);
     *replacement = inverse ? tw_g_mul(g, op->operand[0], inverse) : NULL;
     return true;
 }

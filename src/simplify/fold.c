@@ -2,8 +2,8 @@
 #include "ops/reference.h"
 #include "simplify/internal.h"
 
-/* Elementary functions of a constant stay: the compiled function may differ from the reference in the last place, and then a folded graph
- * would not agree with its operations run one by one. */
+/* Elementary functions of a constant stay: the compiled function may differ from the reference in the last place, and
+ * then a folded graph would not agree with its operations run one by one. */
 static bool rounds_correctly(const tw_op *op)
 {
     return tw_reference_ulp(op->code, (tw_dtype)op->result[0].type.dtype) <= 0.5;
@@ -100,7 +100,8 @@ bool tw_simplify_scalar_operand(tw_graph *g, const tw_op *op, tw_value **replace
     return changed;
 }
 
-/* f(expand(x), expand(y)) = expand(f(x, y)) where x and y have one shape: fewer elements are computed. Scalars come along. */
+/* f(expand(x), expand(y)) = expand(f(x, y)) where x and y have one shape: fewer elements are computed. Scalars come
+ * along. */
 bool tw_simplify_before_expand(tw_graph *g, const tw_op *op, tw_value **replacement)
 {
     tw_value *operand[MOST_OPERANDS];

@@ -1,22 +1,24 @@
 /* Reductions in one form, [A, R, B] along axis 1 to [A, B], and long ones in two levels.
  *
  *        [4, 5, 6, 7] sum {1, 2}                           [1, 1000000] sum {1}
- *   ->   reshape [4, 30, 7], sum {1}, reshape [4, 7]       reshape [1, 1000000, 1] -> pad -0 to 62 * 16384 -> [62, 16384, 1] sum -> [1, 62, 1] sum
+ *   ->   reshape [4, 30, 7], sum {1}, reshape [4, 7]       reshape [1, 1000000, 1] -> pad -0 to 62 * 16384 -> [62,
+ * 16384, 1] sum -> [1, 62, 1] sum
  *
- * Several axes: the last run of neighbours first. How a reduction is split depends on its shape alone, so that the bits of a result depend
- * neither on threads nor on what it was fused with. Padding is by the identity: -0 for sums (x + -0 is x, also for x = -0). */
+ * Several axes: the last run of neighbours first. How a reduction is split depends on its shape alone, so that the bits
+ * of a result depend neither on threads nor on what it was fused with. Padding is by the identity: -0 for sums (x + -0
+ * is x, also for x = -0). */
 #include <math.h>
 
 #include "simplify/internal.h"
 
 enum {
-    LONG_ROW = 65536,   /* a row longer than this is split ... */
-    ROW_CHUNK = 16384,  /* ... into parts of at most this: half of a 32 kB cache in f32 */
-    FEW_ROWS = 64,      /* ... unless there are enough rows to share out */
-    LONG_COLUMN = 128,  /* a column longer than this is split into parts of 64 to 128 rows */
-    ENOUGH_WORK = 32,   /* ... unless there are so many pieces of COLUMNS columns */
+    LONG_ROW = 65536,  /* a row longer than this is split ... */
+    ROW_CHUNK = 16384, /* ... into parts of at most this: half of a 32 kB cache in f32 */
+    FEW_ROWS = 64,     /* ... unless there are enough rows to share out */
+    LONG_COLUMN = 128, /* a column longer than this is split into parts of 64 to 128 rows */
+    ENOUGH_WORK = 32,  /* ... unless there are so many pieces of COLUMNS columns */
     COLUMNS = 256,
-    LONG_CHAIN = 2048   /* ... and the sum of a column is still accurate */
+    LONG_CHAIN = 2048 /* ... and the sum of a column is still accurate */
 };
 
 static bool is_arg(const tw_op *op)
@@ -109,7 +111,8 @@ static bool without_axes(tw_graph *g, const tw_op *op, tw_value **replacement)
 static bool in_form(const tw_op *op)
 {
     int first, last, before;
-    return op->operand[0]->type.rank == 3 && !op->attr[1].i && last_run(op, &first, &last, &before) && first == 1 && last == 1 && before == 0;
+    return op->operand[0]->type.rank == 3 && !op->attr[1].i && last_run(op, &first, &last, &before) && first == 1 &&
+           last == 1 && before == 0;
 }
 
 static bool to_form(tw_graph *g, const tw_op *op, tw_value **replacement)
@@ -134,7 +137,8 @@ static bool to_form(tw_graph *g, const tw_op *op, tw_value **replacement)
     return true;
 }
 
-/* 16-bit sums and products accumulate in f32 and round once; said in the graph, partial results of two levels aren't rounded either. */
+/* 16-bit sums and products accumulate in f32 and round once; said in the graph, partial results of two levels aren't
+ * rounded either. */
 static bool in_f32(tw_graph *g, const tw_op *op, tw_value **replacement)
 {
     tw_dtype dtype = (tw_dtype)op->result[0].type.dtype;
@@ -204,7 +208,8 @@ static bool in_two_levels(tw_graph *g, const tw_op *op, tw_value **replacement)
     tw_value *x = op->operand[0];
     if (!part || (x->type.dims[1] % part && !neutral_element(op, &padding)))
         return false;
-    int64_t a = x->type.dims[0], b = x->type.dims[2], parts = (x->type.dims[1] + part - 1) / part, missing = parts * part - x->type.dims[1];
+    int64_t a = x->type.dims[0], b = x->type.dims[2], parts = (x->type.dims[1] + part - 1) / part,
+            missing = parts * part - x->type.dims[1];
     if (missing) {
         neutral_element(op, &padding);
         x = tw_g_pad(g, x, 3, (const int64_t[]){0, 0, 0}, 3, (const int64_t[]){0, missing, 0}, padding);
@@ -216,11 +221,12 @@ static bool in_two_levels(tw_graph *g, const tw_op *op, tw_value **replacement)
 
 static const tw_rewrite_rule rules[] = {
 #define REDUCTION(code)                                                                                                \
-    {code, "reduction of one element", without_axes}, {code, "16-bit sum in f32", in_f32}, {code, "reduction in the form [A, R, B]", to_form},               \
+    {code, "reduction of one element", without_axes}, {code, "16-bit sum in f32", in_f32},                             \
+        {code, "reduction in the form [A, R, B]", to_form},                                                            \
     {                                                                                                                  \
         code, "long reduction in two levels", in_two_levels                                                            \
     }
-    REDUCTION(TW_G_SUM),    REDUCTION(TW_G_PROD),   REDUCTION(TW_G_AMAX),
-    REDUCTION(TW_G_AMIN),   REDUCTION(TW_G_ARGMAX), REDUCTION(TW_G_ARGMIN),
+    REDUCTION(TW_G_SUM),  REDUCTION(TW_G_PROD),   REDUCTION(TW_G_AMAX),
+    REDUCTION(TW_G_AMIN), REDUCTION(TW_G_ARGMAX), REDUCTION(TW_G_ARGMIN),
 };
 const rule_table tw_simplify_reductions = {rules, TW_COUNT(rules)};

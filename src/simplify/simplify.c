@@ -1,5 +1,5 @@
-/* The pass: all tables of rules, common subexpressions and dead code, again until nothing changes. Each round is linear; views and algebra
- * settle in a few. The bound only guards against two rules that would undo each other. */
+/* The pass: all tables of rules, common subexpressions and dead code, again until nothing changes. Each round is
+ * linear; views and algebra settle in a few. The bound only guards against two rules that would undo each other. */
 #include "simplify/internal.h"
 
 enum { MOST_ROUNDS = 64 };

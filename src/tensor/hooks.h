@@ -6,17 +6,18 @@
 
 typedef struct tw_segment_io {
     int inputs, outputs;
-    void **input;          /* contiguous values, in order of the graph's inputs */
-    void **output;         /* where the results go; may be replaced: in_place */
-    const int *in_place;   /* by output: the input whose storage it renews; -1: none */
-    bool *in_place_done;   /* by output: set when the result was written over that input */
+    void **input;        /* contiguous values, in order of the graph's inputs */
+    void **output;       /* where the results go; may be replaced: in_place */
+    const int *in_place; /* by output: the input whose storage it renews; -1: none */
+    bool *in_place_done; /* by output: set when the result was written over that input */
 } tw_segment_io;
 
 /* Runs a recorded graph (composites and primitives, ending in `output`). The graph stays the caller's. */
 typedef tw_status tw_run_segment(const tw_graph *g, tw_segment_io *io);
 extern tw_run_segment *tw_segment_runner;
 
-/* Memory that stands for values: of tensors, and of plans while they run. Counted in one place, so that its peak can be stated. */
+/* Memory that stands for values: of tensors, and of plans while they run. Counted in one place, so that its peak can be
+ * stated. */
 void tw_count_bytes(int64_t change);
 
 #endif

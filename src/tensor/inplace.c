@@ -1,6 +1,7 @@
 /* Changing tensors in place, and random numbers (whose generator state is a tensor that changes in place).
  *
- * In the graph nothing changes: the tensor's handle gets a new value, and the plan writes it over the old memory where that is safe. */
+ * In the graph nothing changes: the tensor's handle gets a new value, and the plan writes it over the old memory where
+ * that is safe. */
 #include "ops/build.h"
 #include "tensor/internal.h"
 #include "tilewright/ops.h"
@@ -51,7 +52,8 @@ tw_status tw_fill_(tw_tensor *t, double value)
     return assign(t, tw_g_constant(tw_segment_current()->g, t->dtype, value), "fill_");
 }
 
-/* ---- the default generator ---- state: i64[2] = key, counter. Every use advances the counter by more blocks than it took. */
+/* ---- the default generator ---- state: i64[2] = key, counter. Every use advances the counter by more blocks than it
+ * took. */
 
 static _Thread_local tw_tensor *generator;
 

@@ -1,8 +1,9 @@
 /* What the files of this folder share.
  *
- * A tensor is either materialised (it has a storage) or pending (it is a value of the thread's segment), or both, when a segment reads it.
- * References: handles that scopes, users and the tape hold. `idle` counts those of the tape that only need the tensor's place in the
- * history, not its value; a pending tensor with nothing but idle references is never computed on its own. */
+ * A tensor is either materialised (it has a storage) or pending (it is a value of the thread's segment), or both, when
+ * a segment reads it. References: handles that scopes, users and the tape hold. `idle` counts those of the tape that
+ * only need the tensor's place in the history, not its value; a pending tensor with nothing but idle references is
+ * never computed on its own. */
 #ifndef TW_TENSOR_INTERNAL_H
 #define TW_TENSOR_INTERNAL_H
 
@@ -28,11 +29,11 @@ struct tw_tensor {
     int rank;
     int64_t shape[TW_MAX_RANK], stride[TW_MAX_RANK];
     int64_t count;
-    storage *storage;      /* NULL: pending */
-    uint64_t segment;      /* of `value`; another number: none in the current one */
+    storage *storage; /* NULL: pending */
+    uint64_t segment; /* of `value`; another number: none in the current one */
     tw_value *value;
-    int input;             /* number of the segment's input that holds its old content; -1 */
-    int pending;           /* place in the segment's list of pending tensors; -1 */
+    int input;   /* number of the segment's input that holds its old content; -1 */
+    int pending; /* place in the segment's list of pending tensors; -1 */
     uint64_t version;
     bool requires_grad;
     tw_tensor *grad;
@@ -42,30 +43,31 @@ struct tw_tensor {
 struct tape_node { /* how a tensor was made */
     const tw_op_info *info;
     int code;
-    tw_attr *attrs;        /* copied, lists included, in `memory` */
+    tw_attr *attrs; /* copied, lists included, in `memory` */
     void *memory;
-    tw_type type;          /* of the result */
+    tw_type type; /* of the result */
     uint32_t operands;
     tw_tensor **operand;
-    uint64_t *version;     /* of each operand when it was used */
+    uint64_t *version; /* of each operand when it was used */
     uint64_t order;
 };
 
 typedef struct segment {
-    uint64_t number;       /* changes at every flush */
+    uint64_t number; /* changes at every flush */
     tw_graph *g;
-    tw_vec(tw_tensor *) pending;  /* NULL where the tensor died */
+    tw_vec(tw_tensor *) pending; /* NULL where the tensor died */
     tw_vec(storage *) inputs;
     bool running;
 } segment;
 
-segment *tw_segment_current(void);              /* NULL: no memory */
-tw_value *tw_tensor_value(tw_tensor *t);        /* in the current segment; NULL: error set */
+segment *tw_segment_current(void);       /* NULL: no memory */
+tw_value *tw_tensor_value(tw_tensor *t); /* in the current segment; NULL: error set */
 tw_status tw_segment_flush(void);
 
-tw_tensor *tw_tensor_create(tw_dtype dtype, int rank, const int64_t *shape); /* materialised by the caller; owned by the scope */
-tw_tensor *tw_tensor_failed(tw_status status);                               /* carries an error */
-tw_tensor *tw_tensor_pending(tw_value *v);                                   /* of the current segment */
+tw_tensor *tw_tensor_create(tw_dtype dtype, int rank,
+                            const int64_t *shape); /* materialised by the caller; owned by the scope */
+tw_tensor *tw_tensor_failed(tw_status status);     /* carries an error */
+tw_tensor *tw_tensor_pending(tw_value *v);         /* of the current segment */
 storage *tw_storage_create(size_t bytes);
 void tw_storage_release(storage *s);
 bool tw_scope_own(tw_tensor *t);

@@ -5,7 +5,8 @@
 #include "ir/ir.h"
 #include "tilewright/tensor.h"
 
-/* Checks, records one operation in the thread's segment, returns its pending result (owned by the open scope). Never NULL. */
+/* Checks, records one operation in the thread's segment, returns its pending result (owned by the open scope). Never
+ * NULL. */
 tw_tensor *tw_record(int code, int operands, tw_tensor *const *operand, const tw_attr *attrs);
 
 #endif

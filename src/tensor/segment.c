@@ -1,4 +1,5 @@
-/* The segment: operations recorded since the last look. Looking runs it: the pending tensors that somebody still holds are its results. */
+/* The segment: operations recorded since the last look. Looking runs it: the pending tensors that somebody still holds
+ * are its results. */
 #include "tensor/internal.h"
 
 #include <stdatomic.h>
@@ -188,7 +189,8 @@ tw_status tw_segment_flush(void)
     tw_status status = allocate_results(s, &r) ? collect(s, &r) : TW_ERR_MEMORY;
     if (status == TW_OK && r.count > 0) {
         tw_segment_io io = {(int)s->inputs.count, r.count, r.input, r.output, r.in_place, r.done};
-        status = tw_segment_runner ? tw_segment_runner(s->g, &io) : tw_error(TW_ERR_INTERNAL, "no runner for recorded operations");
+        status = tw_segment_runner ? tw_segment_runner(s->g, &io)
+                                   : tw_error(TW_ERR_INTERNAL, "no runner for recorded operations");
     }
     hand_out(s, &r, status);
     free_results(&r);
@@ -210,7 +212,8 @@ tw_tensor *tw_record(int code, int operands, tw_tensor *const *operand, const tw
     if (!s)
         return tw_tensor_failed(TW_ERR_MEMORY);
     if (operands > MOST_OPERANDS)
-        return tw_tensor_failed(tw_error(TW_ERR_UNSUPPORTED, "%s: %d tensors; expected at most %d", tw_graph_table.ops[code].name, operands, MOST_OPERANDS));
+        return tw_tensor_failed(tw_error(TW_ERR_UNSUPPORTED, "%s: %d tensors; expected at most %d",
+                                         tw_graph_table.ops[code].name, operands, MOST_OPERANDS));
     if (s->g->values > MOST_VALUES && tw_segment_flush() != TW_OK)
         return tw_tensor_failed(tw_error_code());
     for (int i = 0; i < operands; i++) {
@@ -227,7 +230,8 @@ tw_tensor *tw_record(int code, int operands, tw_tensor *const *operand, const tw
     bool tracked = false;
     for (int i = 0; i < operands && tw_grad_enabled(); i++)
         tracked = tracked || (operand[i] && (operand[i]->requires_grad || operand[i]->node));
-    if (tracked && t->status == TW_OK && tw_dtype_floating(t->dtype) && tw_tape_add(t, code, operands, operand, op) != TW_OK)
+    if (tracked && t->status == TW_OK && tw_dtype_floating(t->dtype) &&
+        tw_tape_add(t, code, operands, operand, op) != TW_OK)
         t->status = TW_ERR_MEMORY;
     if (tw_env_on("TW_EAGER") && t->status == TW_OK && tw_segment_flush() != TW_OK)
         t->status = tw_error_code();

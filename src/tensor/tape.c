@@ -1,8 +1,9 @@
 /* The history of tensors that need gradients, and going back through it.
  *
- * A tensor owns the node that made it; a node holds its operands. Where the rule doesn't read an operand's value, the reference is idle: the
- * operand keeps its place in the history but need not be computed for it. tw_backward appends derivative operations to the thread's
- * segment, so that forward and backward run as one graph unless somebody looked in between. */
+ * A tensor owns the node that made it; a node holds its operands. Where the rule doesn't read an operand's value, the
+ * reference is idle: the operand keeps its place in the history but need not be computed for it. tw_backward appends
+ * derivative operations to the thread's segment, so that forward and backward run as one graph unless somebody looked
+ * in between. */
 #include "tensor/internal.h"
 
 #include <stdatomic.h>
@@ -171,7 +172,8 @@ static entry *entry_of(walk *w, tw_tensor *t)
     size_t at = (size_t)(uintptr_t)tw_map_get(w->place, tw_key_pointer(t));
     if (at)
         return &w->entries.data[at - 1];
-    if (!tw_vec_push(&w->entries, (entry){t, NULL}) || !tw_map_put(w->place, tw_key_pointer(t), (void *)(uintptr_t)w->entries.count))
+    if (!tw_vec_push(&w->entries, (entry){t, NULL}) ||
+        !tw_map_put(w->place, tw_key_pointer(t), (void *)(uintptr_t)w->entries.count))
         return NULL;
     return &w->entries.data[w->entries.count - 1];
 }
@@ -227,14 +229,22 @@ static tw_status step_back(walk *w, tw_tensor *t)
         if (!tw_derive_reads_operand(n->code, i))
             continue;
         if (n->version[i] != o->version)
-            return tw_error(TW_ERR_VALUE, "backward: operand %u of %s was changed in place after it was used (version %llu, now %llu)", i,
-                            n->info->name, (unsigned long long)n->version[i], (unsigned long long)o->version);
+            return tw_error(
+                TW_ERR_VALUE,
+                "backward: operand %u of %s was changed in place after it was used (version %llu, now %llu)", i,
+                n->info->name, (unsigned long long)n->version[i], (unsigned long long)o->version);
         if (!(operand[i] = tw_tensor_value(o)))
             return tw_error_code();
     }
     if (tw_derive_reads_result(n->code) && !(result = tw_tensor_value(t)))
         return tw_error_code();
-    tw_op op = {.info = n->info, .code = (uint16_t)n->code, .operands = n->operands, .results = 1, .operand = operand, .attr = n->attrs, .result = result};
+    tw_op op = {.info = n->info,
+                .code = (uint16_t)n->code,
+                .operands = n->operands,
+                .results = 1,
+                .operand = operand,
+                .attr = n->attrs,
+                .result = result};
     TW_TRY(tw_derive(tw_segment_current()->g, &op, operand, result, grad, needed, gradient));
     for (uint32_t i = 0; i < n->operands; i++)
         if (gradient[i] && (n->operand[i]->node || n->operand[i]->requires_grad))
@@ -263,9 +273,11 @@ static tw_status start_from(walk *w, tw_tensor *t, tw_tensor *gradient)
     if (t->status != TW_OK)
         return tw_error(t->status, "backward: the tensor carries an error");
     if (!tw_needs_grad(t))
-        return tw_error(TW_ERR_VALUE, "backward: the tensor has no history; expected one made from tensors that require gradients");
+        return tw_error(TW_ERR_VALUE,
+                        "backward: the tensor has no history; expected one made from tensors that require gradients");
     if (!gradient && t->count != 1)
-        return tw_error(TW_ERR_SHAPE, "backward: a tensor of %lld elements needs a gradient to start from", (long long)t->count);
+        return tw_error(TW_ERR_SHAPE, "backward: a tensor of %lld elements needs a gradient to start from",
+                        (long long)t->count);
     TW_TRY(find_history(w, t));
     tw_type type = tw_type_make(t->dtype, t->rank, t->shape);
     tw_graph *g = tw_segment_current()->g;
@@ -322,13 +334,15 @@ tw_status tw_backward(tw_tensor *loss, tw_tensor *gradient)
     return status;
 }
 
-tw_status tw_grad(int outputs, tw_tensor *const *output, tw_tensor *const *gradients, int inputs, tw_tensor *const *input, tw_tensor **result,
-                  bool create_graph)
+tw_status tw_grad(int outputs, tw_tensor *const *output, tw_tensor *const *gradients, int inputs,
+                  tw_tensor *const *input, tw_tensor **result, bool create_graph)
 {
     walk w = {.place = tw_map_create()};
     tw_status status = w.place && tw_segment_current() ? TW_OK : TW_ERR_MEMORY;
     if (status == TW_OK && create_graph)
-        status = tw_error(TW_ERR_UNSUPPORTED, "grad: create_graph; gradients of gradients are available on graphs (tw_autograd_graph) so far");
+        status =
+            tw_error(TW_ERR_UNSUPPORTED,
+                     "grad: create_graph; gradients of gradients are available on graphs (tw_autograd_graph) so far");
     for (int i = 0; i < outputs && status == TW_OK; i++)
         status = start_from(&w, output[i], gradients ? gradients[i] : NULL);
     if (status == TW_OK)

@@ -248,7 +248,8 @@ tw_tensor *tw_from_data(const void *data, int rank, const int64_t *shape, tw_dty
 }
 
 /* Strided memory is copied once into rows; contiguous memory is used where it is. */
-tw_tensor *tw_from_memory(void *data, int rank, const int64_t *shape, const int64_t *strides, tw_dtype dtype, void (*release)(void *), void *user)
+tw_tensor *tw_from_memory(void *data, int rank, const int64_t *shape, const int64_t *strides, tw_dtype dtype,
+                          void (*release)(void *), void *user)
 {
     tw_status status = check_shape("from_memory", rank, shape, dtype);
     tw_tensor *t = status == TW_OK ? tw_tensor_create(dtype, rank, shape) : tw_tensor_failed(status);
@@ -261,7 +262,12 @@ tw_tensor *tw_from_memory(void *data, int rank, const int64_t *shape, const int6
     if (contiguous) {
         t->storage = tw_alloc_zero(1, sizeof *t->storage);
         if (t->storage)
-            *t->storage = (storage){.references = 1, .data = data, .bytes = (size_t)t->count * size, .free = release, .user = user, .foreign = true};
+            *t->storage = (storage){.references = 1,
+                                    .data = data,
+                                    .bytes = (size_t)t->count * size,
+                                    .free = release,
+                                    .user = user,
+                                    .foreign = true};
     } else if ((t->storage = tw_storage_create((size_t)t->count * size))) {
         for (int64_t i = 0; i < t->count; i++) {
             int64_t offset = 0, rest = i;
@@ -340,7 +346,8 @@ tw_status tw_copy_out(tw_tensor *t, void *to, size_t bytes)
     if (!data)
         return tw_error_code();
     if (bytes != (size_t)t->count * tw_dtype_size(t->dtype))
-        return tw_error(TW_ERR_VALUE, "copy_out: room for %zu bytes; expected %zu", bytes, (size_t)t->count * tw_dtype_size(t->dtype));
+        return tw_error(TW_ERR_VALUE, "copy_out: room for %zu bytes; expected %zu", bytes,
+                        (size_t)t->count * tw_dtype_size(t->dtype));
     memcpy(to, data, bytes);
     return TW_OK;
 }

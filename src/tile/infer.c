@@ -19,7 +19,8 @@ static tw_status refuse(const tw_graph *g, const tw_op *op, const char *expected
         if (op->operand[i])
             tw_type_print(g, &op->operand[i]->type, &text);
     }
-    tw_status status = tw_error(TW_ERR_SHAPE, "tile %s: operands are (%s); expected %s", op->info->name, tw_text_string(&text), expected);
+    tw_status status = tw_error(TW_ERR_SHAPE, "tile %s: operands are (%s); expected %s", op->info->name,
+                                tw_text_string(&text), expected);
     tw_text_free(&text);
     return status;
 }
@@ -69,7 +70,8 @@ tw_status tw_tile_infer_constant(tw_graph *g, tw_op *op)
 
 tw_status tw_tile_infer_for(tw_graph *g, tw_op *op)
 {
-    return op->operands == op->results + 3 ? TW_OK : refuse(g, op, "lower, upper, step and as many carried values as results");
+    return op->operands == op->results + 3 ? TW_OK
+                                           : refuse(g, op, "lower, upper, step and as many carried values as results");
 }
 
 tw_status tw_tile_infer_while(tw_graph *g, tw_op *op)
@@ -147,7 +149,8 @@ tw_status tw_tile_infer_reshape(tw_graph *g, tw_op *op)
     for (int i = 0; i < t.rank && i < TW_MAX_RANK; i++)
         t.dims[i] = op->attr[0].dims.v[i];
     *result_of(op) = t;
-    return tw_type_count(g, &t) == tw_type_count(g, type_of(op, 0)) ? TW_OK : refuse(g, op, "the same number of elements");
+    return tw_type_count(g, &t) == tw_type_count(g, type_of(op, 0)) ? TW_OK
+                                                                    : refuse(g, op, "the same number of elements");
 }
 
 tw_status tw_tile_infer_join(tw_graph *g, tw_op *op)
@@ -262,7 +265,8 @@ tw_status tw_tile_infer_dot(tw_graph *g, tw_op *op)
     if (t.dtype == TW_F16 || t.dtype == TW_BF16)
         t.dtype = TW_F32;
     *result_of(op) = t;
-    return op->operand[2] && !tw_type_equal(type_of(op, 2), &t) ? refuse(g, op, "an accumulator of the result's type") : TW_OK;
+    return op->operand[2] && !tw_type_equal(type_of(op, 2), &t) ? refuse(g, op, "an accumulator of the result's type")
+                                                                : TW_OK;
 }
 
 tw_status tw_tile_infer_gather(tw_graph *g, tw_op *op)

@@ -1,9 +1,10 @@
 /* Elementary functions as tile operations.
  *
- * Each is range reduction, a polynomial by Horner's rule in fused multiply-adds, and reconstruction; special values come out of the
- * arithmetic where possible, else of a select. Polynomials of f32 are the published minimax ones (Cephes for exp, log, tanh, sin, cos,
- * asin, atan; Juffa's for erf); those of f64 are longer Taylor or fdlibm ones. tests/tile measures every one against the C library.
- * Clamps compare and select instead of min and max where NaN must pass. */
+ * Each is range reduction, a polynomial by Horner's rule in fused multiply-adds, and reconstruction; special values
+ * come out of the arithmetic where possible, else of a select. Polynomials of f32 are the published minimax ones
+ * (Cephes for exp, log, tanh, sin, cos, asin, atan; Juffa's for erf); those of f64 are longer Taylor or fdlibm ones.
+ * tests/tile measures every one against the C library. Clamps compare and select instead of min and max where NaN must
+ * pass. */
 #include <math.h>
 
 #include "tile/tile.h"
@@ -66,7 +67,8 @@ static tw_value *polynomial(ctx c, tw_value *x, int count, const double *coeffic
         y = fma_(c, y, x, num(c, coefficient[i]));
     return y;
 }
-#define POLY(c, x, ...) polynomial((c), (x), (int)(sizeof((double[]){__VA_ARGS__}) / sizeof(double)), (const double[]){__VA_ARGS__})
+#define POLY(c, x, ...)                                                                                                \
+    polynomial((c), (x), (int)(sizeof((double[]){__VA_ARGS__}) / sizeof(double)), (const double[]){__VA_ARGS__})
 
 static tw_value *copy_sign(ctx c, tw_value *magnitude, tw_value *sign)
 {
@@ -94,9 +96,10 @@ static tw_value *widened(tw_graph *g, tw_value *x, tw_value *(*function)(ctx, tw
 /* e^r - 1 for |r| <= ln(2)/2, without the leading r: r^2 * p(r). */
 static tw_value *exp_tail(ctx c, tw_value *r)
 {
-    tw_value *p = c.wide ? POLY(c, r, 1.0 / 479001600 / 13, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
-                                1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5)
-                         : POLY(c, r, 1.9875691500E-4, 1.3981999507E-3, 8.3334519073E-3, 4.1665795894E-2, 1.6666665459E-1, 5.0000001201E-1);
+    tw_value *p = c.wide ? POLY(c, r, 1.0 / 479001600 / 13, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800,
+                                1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5)
+                         : POLY(c, r, 1.9875691500E-4, 1.3981999507E-3, 8.3334519073E-3, 4.1665795894E-2,
+                                1.6666665459E-1, 5.0000001201E-1);
     return mul(c, mul(c, r, r), p);
 }
 
@@ -182,14 +185,16 @@ static tw_value *log_tail(ctx c, tw_value *f)
 {
     tw_value *z = mul(c, f, f);
     if (!c.wide) {
-        tw_value *p = POLY(c, f, 7.0376836292E-2, -1.1514610310E-1, 1.1676998740E-1, -1.2420140846E-1, 1.4249322787E-1, -1.6668057665E-1,
-                           2.0000714765E-1, -2.4999993993E-1, 3.3333331174E-1);
+        tw_value *p = POLY(c, f, 7.0376836292E-2, -1.1514610310E-1, 1.1676998740E-1, -1.2420140846E-1, 1.4249322787E-1,
+                           -1.6668057665E-1, 2.0000714765E-1, -2.4999993993E-1, 3.3333331174E-1);
         return fma_(c, num(c, -0.5), z, mul(c, mul(c, f, z), p));
     }
     /* s = f/(2+f); log(1+f) = f - (hfsq - s (hfsq + R)), as in fdlibm */
     tw_value *s = tw_t_div(c.g, f, add(c, f, num(c, 2))), *w = mul(c, s, s);
-    tw_value *r = mul(c, w, POLY(c, w, 1.479819860511658591e-01, 1.531383769920937332e-01, 1.818357216161805012e-01, 2.222219843214978396e-01,
-                                2.857142874366239149e-01, 3.999999999940941908e-01, 6.666666666666735130e-01));
+    tw_value *r = mul(c, w,
+                      POLY(c, w, 1.479819860511658591e-01, 1.531383769920937332e-01, 1.818357216161805012e-01,
+                           2.222219843214978396e-01, 2.857142874366239149e-01, 3.999999999940941908e-01,
+                           6.666666666666735130e-01));
     tw_value *h = mul(c, z, num(c, 0.5));
     return sub(c, mul(c, s, add(c, h, r)), h);
 }
@@ -267,18 +272,20 @@ static tw_value *reduce_trig(ctx c, tw_value *x, tw_value **quadrant)
 static tw_value *sin_kernel(ctx c, tw_value *r)
 {
     tw_value *z = mul(c, r, r);
-    tw_value *p = c.wide ? POLY(c, z, 1.58969099521155010221e-10, -2.50507602534068634195e-08, 2.75573137070700676789e-06,
-                                -1.98412698298579493134e-04, 8.33333333332248946124e-03, -1.66666666666666324348e-01)
-                         : POLY(c, z, -1.9515295891E-4, 8.3321608736E-3, -1.6666654611E-1);
+    tw_value *p = c.wide
+                      ? POLY(c, z, 1.58969099521155010221e-10, -2.50507602534068634195e-08, 2.75573137070700676789e-06,
+                             -1.98412698298579493134e-04, 8.33333333332248946124e-03, -1.66666666666666324348e-01)
+                      : POLY(c, z, -1.9515295891E-4, 8.3321608736E-3, -1.6666654611E-1);
     return fma_(c, mul(c, r, z), p, r);
 }
 
 static tw_value *cos_kernel(ctx c, tw_value *r)
 {
     tw_value *z = mul(c, r, r);
-    tw_value *p = c.wide ? POLY(c, z, -1.13596475577881948265e-11, 2.08757232129817482790e-09, -2.75573143513906633035e-07,
-                                2.48015872894767294178e-05, -1.38888888888741095749e-03, 4.16666666666666019037e-02)
-                         : POLY(c, z, 2.443315711809948E-005, -1.388731625493765E-003, 4.166664568298827E-002);
+    tw_value *p = c.wide
+                      ? POLY(c, z, -1.13596475577881948265e-11, 2.08757232129817482790e-09, -2.75573143513906633035e-07,
+                             2.48015872894767294178e-05, -1.38888888888741095749e-03, 4.16666666666666019037e-02)
+                      : POLY(c, z, 2.443315711809948E-005, -1.388731625493765E-003, 4.166664568298827E-002);
     return fma_(c, mul(c, z, z), p, fma_(c, z, num(c, -0.5), num(c, 1)));
 }
 
@@ -336,13 +343,14 @@ static tw_value *atan_(ctx c, tw_value *x)
     tw_value *shifted = tw_t_div(c.g, sub(c, a, num(c, 1)), add(c, a, num(c, 1)));
     tw_value *inverse = tw_t_div(c.g, num(c, -1), a);
     tw_value *t = pick(c, big, inverse, pick(c, middle, shifted, a));
-    tw_value *offset = pick(c, big, num(c, 1.57079632679489661923), pick(c, middle, num(c, 0.78539816339744830962), num(c, 0)));
+    tw_value *offset =
+        pick(c, big, num(c, 1.57079632679489661923), pick(c, middle, num(c, 0.78539816339744830962), num(c, 0)));
     tw_value *z = mul(c, t, t), *p;
     if (c.wide) {
-        tw_value *top = POLY(c, z, -8.750608600031904122785E-1, -1.615753718733365076637E1, -7.500855792314704667340E1, -1.228866684490136173410E2,
-                             -6.485021904942025371773E1);
-        tw_value *bottom = POLY(c, z, 1, 2.485846490142306297962E1, 1.650270098316988542046E2, 4.328810604912902668951E2, 4.853903996359136964868E2,
-                                1.945506571482613964425E2);
+        tw_value *top = POLY(c, z, -8.750608600031904122785E-1, -1.615753718733365076637E1, -7.500855792314704667340E1,
+                             -1.228866684490136173410E2, -6.485021904942025371773E1);
+        tw_value *bottom = POLY(c, z, 1, 2.485846490142306297962E1, 1.650270098316988542046E2,
+                                4.328810604912902668951E2, 4.853903996359136964868E2, 1.945506571482613964425E2);
         p = tw_t_div(c.g, top, bottom);
     } else {
         p = POLY(c, z, 8.05374449538e-2, -1.38776856032E-1, 1.99777106478E-1, -3.33329491539E-1);
@@ -393,7 +401,8 @@ tw_value *tw_tile_atan2(tw_graph *g, tw_value *y, tw_value *x)
     tw_value *ax = tw_t_abs(g, x), *ay = tw_t_abs(g, y);
     tw_value *larger = tw_t_max(g, ax, ay), *smaller = tw_t_min(g, ax, ay);
     tw_value *ratio = tw_t_div(g, smaller, larger);
-    ratio = pick(c, tw_t_compare(g, smaller, larger, TW_T_COMPARE_EQ), num(c, 1), ratio); /* inf/inf; 0/0 is mended below */
+    ratio =
+        pick(c, tw_t_compare(g, smaller, larger, TW_T_COMPARE_EQ), num(c, 1), ratio); /* inf/inf; 0/0 is mended below */
     ratio = pick(c, equals(c, larger, 0), num(c, 0), ratio);
     tw_value *angle = atan_(c, ratio);
     angle = pick(c, tw_t_compare(g, ay, ax, TW_T_COMPARE_GT), sub(c, num(c, 1.57079632679489661923), angle), angle);
@@ -416,7 +425,8 @@ static tw_value *tanh_(ctx c, tw_value *x)
         return copy_sign(c, tw_t_div(c.g, t, add(c, t, num(c, 2))), x);
     }
     tw_value *z = mul(c, x, x);
-    tw_value *p = POLY(c, z, -5.70498872745E-3, 2.06390887954E-2, -5.37397155531E-2, 1.33314422036E-1, -3.33332819422E-1);
+    tw_value *p =
+        POLY(c, z, -5.70498872745E-3, 2.06390887954E-2, -5.37397155531E-2, 1.33314422036E-1, -3.33332819422E-1);
     tw_value *small = fma_(c, mul(c, x, z), p, x);
     tw_value *e = exp_(c, mul(c, a, num(c, 2)));
     tw_value *large = copy_sign(c, sub(c, num(c, 1), tw_t_div(c.g, num(c, 2), add(c, e, num(c, 1)))), x);
@@ -452,7 +462,8 @@ static tw_value *erf_(ctx c, tw_value *x)
     if (c.wide)
         return erf_wide(c, x);
     tw_value *t = tw_t_abs(c.g, x), *s = mul(c, x, x);
-    tw_value *near = POLY(c, s, -5.96761703e-4, 4.99119423e-3, -2.67681349e-2, 1.12819925e-1, -3.76125336e-1, 1.28379166e-1);
+    tw_value *near =
+        POLY(c, s, -5.96761703e-4, 4.99119423e-3, -2.67681349e-2, 1.12819925e-1, -3.76125336e-1, 1.28379166e-1);
     near = fma_(c, near, x, x);
     tw_value *r = fma_(c, num(c, -1.72853470e-5), t, num(c, 3.83197126e-4));
     tw_value *u = fma_(c, num(c, -3.88396438e-3), t, num(c, 2.42546219e-2));
@@ -511,7 +522,10 @@ tw_value *tw_tile_pow(tw_graph *g, tw_value *x, tw_value *y)
     tw_value *negative = below(c, copy_sign(c, num(c, 1), x), 0);
     tw_value *odd = tw_t_and(g, whole, tw_t_xor(g, even, tw_t_constant(g, 0, 1, TW_BOOL)));
     z = pick(c, tw_t_and(g, negative, odd), tw_t_neg(g, z), z);
-    z = pick(c, tw_t_and(g, tw_t_and(g, below(c, x, 0), tw_t_xor(g, whole, tw_t_constant(g, 0, 1, TW_BOOL))), above(c, x, -INFINITY)), num(c, NAN), z);
+    z = pick(c,
+             tw_t_and(g, tw_t_and(g, below(c, x, 0), tw_t_xor(g, whole, tw_t_constant(g, 0, 1, TW_BOOL))),
+                      above(c, x, -INFINITY)),
+             num(c, NAN), z);
     z = pick(c, tw_t_and(g, equals(c, x, -1), equals(c, tw_t_abs(g, y), INFINITY)), num(c, 1), z);
     z = pick(c, tw_t_or(g, equals(c, y, 0), equals(c, x, 1)), num(c, 1), z);
     return dtype == TW_F64 ? z : tw_t_cast(g, z, dtype);

@@ -73,7 +73,8 @@ size_t tw_os_memory_bytes(void)
 void tw_os_prefer_huge_pages(void *at, size_t bytes)
 {
     enum { WORTH_IT = 4 << 20 };
-    uintptr_t page = 4096, start = ((uintptr_t)at + page - 1) & ~(page - 1), end = ((uintptr_t)at + bytes) & ~(page - 1);
+    uintptr_t page = 4096, start = ((uintptr_t)at + page - 1) & ~(page - 1),
+              end = ((uintptr_t)at + bytes) & ~(page - 1);
     if (bytes >= WORTH_IT && end > start)
         madvise((void *)start, end - start, MADV_HUGEPAGE);
 }

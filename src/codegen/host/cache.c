@@ -1,4 +1,5 @@
-/* Compiled kernels on disk. An entry is trusted only if its header, length and checksum say so; anything else is compiled again.
+/* Compiled kernels on disk. An entry is trusted only if its header, length and checksum say so; anything else is
+ * compiled again.
  *
  *   offset 0   8 bytes  magic and format        offset 32  16 bytes  checksum of the object
  *          8   16 bytes key                            48  ...       object

@@ -1,15 +1,16 @@
 /* Products: packed panels of the right operand, a register-blocked micro-kernel, an epilogue on its results.
  *
  *            n ->  one panel: NR columns                 for each panel of NR columns
- *        k  +--------+                                       pack it: [K][NR], evaluating the operand (prologues, transposes)
- *        |  | panel  |                                       for each block of MR rows
- *        v  +--------+                                           MR x NR accumulators in registers, one chain of FMAs over k each
- *   +-----+ +--------+                                           write the block to a tile in L1; evaluate the stores on it
- * MR| A   | | block  |
+ *        k  +--------+                                       pack it: [K][NR], evaluating the operand (prologues,
+ * transposes) |  | panel  |                                       for each block of MR rows v  +--------+ MR x NR
+ * accumulators in registers, one chain of FMAs over k each
+ *   +-----+ +--------+                                           write the block to a tile in L1; evaluate the stores
+ * on it MR| A   | | block  |
  *   +-----+ +--------+
- * The left operand is read in place, one broadcast element at a time, when it is a plain load; else it is evaluated into scratch.
- * Aim: the FMA peak; 6 x 64 f32 on AVX-512 uses 24 accumulators, 4 registers of the panel and one broadcast (measured at 95-98 %).
- * Each element's chain runs over k ascending whatever the blocking, so results don't depend on it. */
+ * The left operand is read in place, one broadcast element at a time, when it is a plain load; else it is evaluated
+ * into scratch. Aim: the FMA peak; 6 x 64 f32 on AVX-512 uses 24 accumulators, 4 registers of the panel and one
+ * broadcast (measured at 95-98 %). Each element's chain runs over k ascending whatever the blocking, so results don't
+ * depend on it. */
 #include "codegen/host/lower.h"
 
 typedef struct product {
@@ -102,7 +103,8 @@ static void pack_row(cg *x, product *p, LLVMValueRef k, LLVMValueRef j, int vect
     for (int v = 0; v < vectors; v++) {
         place at[2] = {{k, false}, {plus(x, j, v * p->L), true}};
         x->tail = tail_mask(x, columns - v * p->L);
-        LLVMValueRef e = cg_widen(x, cg_vector(x, cg_eval(x, p->b, at), (tw_dtype)p->b->type.dtype), (tw_dtype)p->b->type.dtype);
+        LLVMValueRef e =
+            cg_widen(x, cg_vector(x, cg_eval(x, p->b, at), (tw_dtype)p->b->type.dtype), (tw_dtype)p->b->type.dtype);
         e = zeroed(x, e, x->tail);
         x->tail = NULL;
         LLVMValueRef row = LLVMBuildMul(x->b, k, cg_i64(x, p->NR), "");
@@ -135,7 +137,8 @@ static void pack_transposed(cg *x, product *p, LLVMValueRef k, LLVMValueRef j, i
         cg_forget(x);
         for (int i = 0; i < 16; i++) {
             place at[2] = {{k, true}, {plus(x, j, v * 16 + i), false}};
-            row[i] = v * 16 + i < columns ? cg_vector(x, cg_eval(x, p->b, at), TW_F32) : LLVMConstNull(vector_type(x, p));
+            row[i] =
+                v * 16 + i < columns ? cg_vector(x, cg_eval(x, p->b, at), TW_F32) : LLVMConstNull(vector_type(x, p));
         }
         transpose(x, row);
         for (int i = 0; i < 16; i++) {
@@ -192,7 +195,8 @@ static void initial(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows,
     for (int i = 0; i < rows; i++) {
         for (int v = 0; v < vectors; v++) {
             place at[2] = {{plus(x, m, i), false}, {plus(x, j, v * p->L), true}};
-            sum[i * vectors + v] = p->c ? cg_vector(x, cg_eval(x, p->c, at), p->dtype) : LLVMConstNull(vector_type(x, p));
+            sum[i * vectors + v] =
+                p->c ? cg_vector(x, cg_eval(x, p->c, at), p->dtype) : LLVMConstNull(vector_type(x, p));
         }
     }
 }
@@ -217,7 +221,9 @@ static void epilogue(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows
         x->tail = tail ? tail_mask(x, columns - full * p->L) : NULL;
         place at[2] = {{LLVMBuildAdd(x->b, m, l.index, ""), false}, {LLVMBuildAdd(x->b, j, v, ""), true}};
         LLVMValueRef offset = LLVMBuildAdd(x->b, LLVMBuildMul(x->b, l.index, cg_i64(x, p->NR), ""), v, "");
-        cg_bind(x, dot, at, (lane){.form = LANE_VECTOR, .v = aligned_load(x, p, vector_type(x, p), element(x, p, p->tile, offset))});
+        cg_bind(
+            x, dot, at,
+            (lane){.form = LANE_VECTOR, .v = aligned_load(x, p, vector_type(x, p), element(x, p, p->tile, offset))});
         cg_store_all(x, p->stores, p->count, at);
         x->tail = NULL;
         if (!tail)
@@ -232,16 +238,19 @@ static void write_out(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int row
     for (int i = 0; i < rows; i++) {
         for (int v = 0; v < vectors; v++) {
             place at[2] = {{plus(x, m, i), false}, {plus(x, j, v * p->L), true}};
-            LLVMValueRef address = p->into ? cg_memory_at(x, dot, p->into, at) : element(x, p, p->tile, cg_i64(x, i * p->NR + v * p->L));
+            LLVMValueRef address =
+                p->into ? cg_memory_at(x, dot, p->into, at) : element(x, p, p->tile, cg_i64(x, i * p->NR + v * p->L));
             aligned_store(x, p, sum[i * vectors + v], address);
         }
     }
 }
 
-/* ---- prefetching what the epilogue reads and writes ---- rows of a matrix lie far apart, where no hardware prefetcher looks; asked for
- * before the loop over k, they have arrived after it (a store-heavy epilogue ran four times as fast) */
+/* ---- prefetching what the epilogue reads and writes ---- rows of a matrix lie far apart, where no hardware prefetcher
+ * looks; asked for before the loop over k, they have arrived after it (a store-heavy epilogue ran four times as fast)
+ */
 
-static void prefetch_rows(cg *x, product *p, const tw_value *pointer, LLVMValueRef m, LLVMValueRef j, int rows, int vectors, bool write)
+static void prefetch_rows(cg *x, product *p, const tw_value *pointer, LLVMValueRef m, LLVMValueRef j, int rows,
+                          int vectors, bool write)
 {
     LLVMTypeRef i32 = LLVMInt32TypeInContext(x->c), overload = LLVMPointerTypeInContext(x->c, 0);
     for (int i = 0; i < rows; i++) {
@@ -250,8 +259,10 @@ static void prefetch_rows(cg *x, product *p, const tw_value *pointer, LLVMValueR
             lane l = cg_eval(x, pointer, at);
             if (x->status != TW_OK || l.form != LANE_AFFINE || l.step != 1)
                 return;
-            LLVMValueRef address = LLVMBuildGEP2(x->b, cg_memory_type(x, (tw_dtype)pointer->type.dtype), l.pointer, &l.v, 1, "");
-            LLVMValueRef arguments[] = {address, LLVMConstInt(i32, write, false), LLVMConstInt(i32, 3, false), LLVMConstInt(i32, 1, false)};
+            LLVMValueRef address =
+                LLVMBuildGEP2(x->b, cg_memory_type(x, (tw_dtype)pointer->type.dtype), l.pointer, &l.v, 1, "");
+            LLVMValueRef arguments[] = {address, LLVMConstInt(i32, write, false), LLVMConstInt(i32, 3, false),
+                                        LLVMConstInt(i32, 1, false)};
             cg_intrinsic(x, "llvm.prefetch", &overload, 1, arguments, 4);
         }
     }
@@ -349,7 +360,13 @@ static bool readable_in_place(const cg *x, const tw_value *a)
 void cg_dot(cg *x, const tw_op *op, const tw_op *const *stores, int count, LLVMValueRef into)
 {
     const tw_type *t = &op->result[0].type;
-    product p = {.op = op, .a = op->operand[0], .b = op->operand[1], .c = op->operand[2], .stores = stores, .count = count, .into = into};
+    product p = {.op = op,
+                 .a = op->operand[0],
+                 .b = op->operand[1],
+                 .c = op->operand[2],
+                 .stores = stores,
+                 .count = count,
+                 .into = into};
     if (t->rank != 2) {
         cg_fail(x, tw_error(TW_ERR_UNSUPPORTED, "host: dot of rank %d; expected 2", t->rank));
         return;

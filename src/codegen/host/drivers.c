@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-/* ---- stores ---- all of a group are evaluated before the first is written: they may update in place what the others read */
+/* ---- stores ---- all of a group are evaluated before the first is written: they may update in place what the others
+ * read */
 
 enum { MOST_STORES = 64 };
 
@@ -119,7 +120,8 @@ static LLVMValueRef identity(cg *x, int kind, tw_dtype dtype)
 static LLVMValueRef combine(cg *x, int kind, tw_dtype dtype, LLVMValueRef a, LLVMValueRef b)
 {
     if (dtype == TW_BOOL)
-        return kind == TW_T_REDUCE_MIN || kind == TW_T_REDUCE_PROD ? LLVMBuildAnd(x->b, a, b, "") : LLVMBuildOr(x->b, a, b, "");
+        return kind == TW_T_REDUCE_MIN || kind == TW_T_REDUCE_PROD ? LLVMBuildAnd(x->b, a, b, "")
+                                                                   : LLVMBuildOr(x->b, a, b, "");
     return cg_binary(x, combine_code(kind), dtype, a, b);
 }
 
@@ -160,7 +162,8 @@ static LLVMValueRef fold_lanes(cg *x, int kind, tw_dtype dtype, LLVMValueRef v)
     return LLVMBuildExtractElement(x->b, v, LLVMConstInt(i32, 0, false), "");
 }
 
-/* Along the last axis: element i goes to partial i mod 64; the partials are folded in halves. The order depends on nothing else. */
+/* Along the last axis: element i goes to partial i mod 64; the partials are folded in halves. The order depends on
+ * nothing else. */
 static LLVMValueRef reduce_row(cg *x, const tw_op *op, place *at)
 {
     enum { PARTIALS = 64, MOST_PARTS = 16 };
@@ -202,7 +205,8 @@ static LLVMValueRef reduce_arg(cg *x, const tw_op *op, place *at)
     const tw_value *v = op->operand[0];
     tw_dtype dtype = (tw_dtype)v->type.dtype;
     int d = (int)op->attr[0].i;
-    bool largest = op->attr[1].i == TW_T_REDUCE_ARGMAX, floating = tw_dtype_floating(dtype), sign = tw_dtype_signed(dtype);
+    bool largest = op->attr[1].i == TW_T_REDUCE_ARGMAX, floating = tw_dtype_floating(dtype),
+         sign = tw_dtype_signed(dtype);
     at[d] = (place){cg_i64(x, 0), false};
     cg_forget(x);
     LLVMValueRef start[2] = {cg_widen(x, cg_eval(x, v, at).v, dtype), cg_i64(x, 0)};
@@ -211,12 +215,15 @@ static LLVMValueRef reduce_arg(cg *x, const tw_op *op, place *at)
     LLVMValueRef e = cg_widen(x, cg_eval(x, v, at).v, dtype), better;
     if (floating) {
         better = LLVMBuildFCmp(x->b, largest ? LLVMRealOGT : LLVMRealOLT, e, l.phi[0], "");
-        LLVMValueRef new_nan = LLVMBuildAnd(x->b, LLVMBuildFCmp(x->b, LLVMRealUNO, e, e, ""), LLVMBuildFCmp(x->b, LLVMRealORD, l.phi[0], l.phi[0], ""), "");
+        LLVMValueRef new_nan = LLVMBuildAnd(x->b, LLVMBuildFCmp(x->b, LLVMRealUNO, e, e, ""),
+                                            LLVMBuildFCmp(x->b, LLVMRealORD, l.phi[0], l.phi[0], ""), "");
         better = LLVMBuildOr(x->b, better, new_nan, "");
     } else {
-        better = LLVMBuildICmp(x->b, largest ? (sign ? LLVMIntSGT : LLVMIntUGT) : (sign ? LLVMIntSLT : LLVMIntULT), e, l.phi[0], "");
+        better = LLVMBuildICmp(x->b, largest ? (sign ? LLVMIntSGT : LLVMIntUGT) : (sign ? LLVMIntSLT : LLVMIntULT), e,
+                               l.phi[0], "");
     }
-    LLVMValueRef next[2] = {LLVMBuildSelect(x->b, better, e, l.phi[0], ""), LLVMBuildSelect(x->b, better, l.index, l.phi[1], "")};
+    LLVMValueRef next[2] = {LLVMBuildSelect(x->b, better, e, l.phi[0], ""),
+                            LLVMBuildSelect(x->b, better, l.index, l.phi[1], "")};
     cg_loop_end(x, &l, next);
     return l.phi[1];
 }
@@ -234,7 +241,8 @@ static void reduce_columns(cg *x, const tw_op *op, place *at, int vectors, LLVMV
     loop l = cg_loop_begin(x, cg_i64(x, 0), cg_i64(x, cg_dim(&v->type, axis)), 1, vectors, part);
     at[axis] = (place){l.index, false};
     for (int i = 0; i < vectors; i++)
-        part[i] = combine(x, kind, dtype, l.phi[i], eval_vector(x, v, at, last, LLVMBuildAdd(x->b, base, cg_i64(x, i * x->W), "")));
+        part[i] = combine(x, kind, dtype, l.phi[i],
+                          eval_vector(x, v, at, last, LLVMBuildAdd(x->b, base, cg_i64(x, i * x->W), "")));
     cg_loop_end(x, &l, part);
     for (int i = 0; i < vectors; i++) {
         place out[TW_MAX_RANK];
@@ -330,7 +338,8 @@ static void scan_from(cg *x, const tw_op *op, int d, place *at, LLVMValueRef mem
     LLVMValueRef i = op->attr[2].i ? LLVMBuildSub(x->b, cg_i64(x, n - 1), l.index, "") : l.index;
     at[axis] = (place){i, false};
     tw_dtype computed = dtype == TW_F16 || dtype == TW_BF16 ? TW_F32 : dtype;
-    LLVMValueRef next = combine(x, (int)op->attr[1].i, computed, l.phi[0], cg_widen(x, cg_eval(x, op->operand[0], at).v, dtype));
+    LLVMValueRef next =
+        combine(x, (int)op->attr[1].i, computed, l.phi[0], cg_widen(x, cg_eval(x, op->operand[0], at).v, dtype));
     write_memory(x, &op->result[0], memory, at, (lane){.form = LANE_UNIFORM, .v = cg_round_to(x, next, dtype)});
     cg_loop_end(x, &l, &next);
 }

@@ -42,7 +42,8 @@ void cg_bind(cg *x, const tw_value *v, const place *at, lane result)
     memcpy(e->at, at, v->type.rank * sizeof *at);
 }
 
-/* ---- materialised tiles ---- row-major; the last dimension is padded to whole vectors so that no load or store needs a mask */
+/* ---- materialised tiles ---- row-major; the last dimension is padded to whole vectors so that no load or store needs
+ * a mask */
 
 int64_t cg_row_stride(const cg *x, const tw_type *t)
 {
@@ -105,7 +106,8 @@ static lane eval_memory(cg *x, const tw_value *v, const place *at)
         LLVMValueRef inside = LLVMBuildICmp(x->b, LLVMIntSLT, row, rows, "");
         LLVMValueRef step = LLVMBuildSelect(x->b, inside, cg_i64(x, i * stride), cg_i64(x, 0), "");
         LLVMValueRef one = LLVMBuildLoad2(x->b, element, LLVMBuildGEP2(x->b, element, address, &step, 1, ""), "");
-        gathered = LLVMBuildInsertElement(x->b, gathered, one, LLVMConstInt(LLVMInt32TypeInContext(x->c), (unsigned)i, false), "");
+        gathered = LLVMBuildInsertElement(x->b, gathered, one,
+                                          LLVMConstInt(LLVMInt32TypeInContext(x->c), (unsigned)i, false), "");
     }
     return (lane){.form = LANE_VECTOR, .v = from_memory(x, gathered, dtype)};
 }
@@ -144,7 +146,8 @@ static lane eval_view(cg *x, const tw_op *op, const place *at)
     switch (op->code) {
     case TW_T_BROADCAST:
         for (int i = 0; i < v->type.rank; i++)
-            inner[i] = cg_dim(&v->type, i) == 1 && cg_dim(&op->result[0].type, i) != 1 ? (place){cg_i64(x, 0), false} : at[i];
+            inner[i] =
+                cg_dim(&v->type, i) == 1 && cg_dim(&op->result[0].type, i) != 1 ? (place){cg_i64(x, 0), false} : at[i];
         break;
     case TW_T_EXPAND_DIMS:
         for (int i = 0, j = 0; j < op->result[0].type.rank; j++)
@@ -179,7 +182,8 @@ static lane eval_op(cg *x, const tw_op *op, const place *at)
             operand[i] = cg_eval(x, op->operand[i], at);
         return x->status == TW_OK ? cg_pointwise(x, op, operand) : operand[0];
     default:
-        cg_fail(x, tw_error(TW_ERR_UNSUPPORTED, "host: tile operation %s is needed before it is computed", op->info->name));
+        cg_fail(
+            x, tw_error(TW_ERR_UNSUPPORTED, "host: tile operation %s is needed before it is computed", op->info->name));
         return (lane){.form = LANE_UNIFORM, .v = cg_constant(x, (tw_dtype)op->result[0].type.dtype, 0, 0)};
     }
 }
@@ -187,8 +191,8 @@ static lane eval_op(cg *x, const tw_op *op, const place *at)
 /* Is the index exactly the running loop's, so that storing here stores every element? */
 static bool whole_space(const cg *x, const tw_value *v, const place *at)
 {
-    return x->space && x->space->rank == v->type.rank && same_place(x->space_at, at, v->type.rank) && at[v->type.rank - 1].vector &&
-           !memcmp(x->space->dims, v->type.dims, v->type.rank * sizeof *v->type.dims);
+    return x->space && x->space->rank == v->type.rank && same_place(x->space_at, at, v->type.rank) &&
+           at[v->type.rank - 1].vector && !memcmp(x->space->dims, v->type.dims, v->type.rank * sizeof *v->type.dims);
 }
 
 static void keep(cg *x, const tw_value *v, const place *at, lane l)
@@ -225,8 +229,10 @@ lane cg_eval(cg *x, const tw_value *v, const place *at)
             if (s->scalar) { /* the tail of the loop that stores it */
                 LLVMValueRef vector = cg_vector(x, result, (tw_dtype)v->type.dtype);
                 if (v->type.dtype == TW_BOOL)
-                    vector = LLVMBuildZExt(x->b, vector, LLVMVectorType(LLVMInt8TypeInContext(x->c), (unsigned)x->W), "");
-                LLVMSetAlignment(LLVMBuildStore(x->b, vector, cg_memory_at(x, v, s->scalar, at)), (unsigned)tw_dtype_size((tw_dtype)v->type.dtype));
+                    vector =
+                        LLVMBuildZExt(x->b, vector, LLVMVectorType(LLVMInt8TypeInContext(x->c), (unsigned)x->W), "");
+                LLVMSetAlignment(LLVMBuildStore(x->b, vector, cg_memory_at(x, v, s->scalar, at)),
+                                 (unsigned)tw_dtype_size((tw_dtype)v->type.dtype));
             } else {
                 keep(x, v, at, result);
             }

@@ -110,7 +110,8 @@ static tw_status link_object(LLVMMemoryBufferRef object, tw_kernel *k)
     snprintf(name, sizeof name, "k%d", atomic_fetch_add(&next_dylib, 1));
     k->dylib = LLVMOrcExecutionSessionCreateBareJITDylib(session, name);
     LLVMOrcDefinitionGeneratorRef process = NULL;
-    LLVMErrorRef error = LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, LLVMOrcLLJITGetGlobalPrefix(jit), NULL, NULL);
+    LLVMErrorRef error =
+        LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, LLVMOrcLLJITGetGlobalPrefix(jit), NULL, NULL);
     if (error) {
         LLVMDisposeMemoryBuffer(object);
         return llvm_error(error, "process symbols");

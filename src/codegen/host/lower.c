@@ -1,7 +1,8 @@
 /* A tile program as one LLVM function: the loop over program ids, then its statements in order.
  *
- * Most operations emit nothing by themselves: they are evaluated when a statement that is looped over asks for them. A product whose results
- * only go, element by element, into stores waits for these stores and evaluates them on its register block. */
+ * Most operations emit nothing by themselves: they are evaluated when a statement that is looped over asks for them. A
+ * product whose results only go, element by element, into stores waits for these stores and evaluates them on its
+ * register block. */
 #include "codegen/host/lower.h"
 
 #include <llvm-c/Analysis.h>
@@ -40,8 +41,8 @@ LLVMValueRef cg_scratch(cg *x, int64_t bytes)
 
 static bool is_driver(const tw_op *op)
 {
-    return op->code == TW_T_STORE || op->code == TW_T_REDUCE || op->code == TW_T_DOT || op->code == TW_T_SCAN || op->code == TW_T_FOR ||
-           op->code == TW_T_YIELD;
+    return op->code == TW_T_STORE || op->code == TW_T_REDUCE || op->code == TW_T_DOT || op->code == TW_T_SCAN ||
+           op->code == TW_T_FOR || op->code == TW_T_YIELD;
 }
 
 static bool lazy(const tw_op *op)
@@ -78,7 +79,8 @@ static void mark_kept(cg *x, const tw_block *block)
     for (const tw_op *op = block->last; op; op = op->prev) {
         uint64_t mine = 0;
         if (is_driver(op)) {
-            bool same = op->code == TW_T_STORE && store && tw_type_equal(&store->operand[1]->type, &op->operand[1]->type);
+            bool same =
+                op->code == TW_T_STORE && store && tw_type_equal(&store->operand[1]->type, &op->operand[1]->type);
             if (!same)
                 next = next << 1 | next >> 63;
             mine = next;
@@ -101,7 +103,6 @@ static void mark_kept(cg *x, const tw_block *block)
 
 /* ---- products and their stores ---- */
 
-
 /* Every use of the product, through element-wise work of its shape, ends in a store of its shape in this block. */
 static bool only_stored(const cg *x, const tw_value *v, const tw_type *shape, const tw_block *block, int depth)
 {
@@ -109,7 +110,9 @@ static bool only_stored(const cg *x, const tw_value *v, const tw_type *shape, co
         for (uint32_t i = 0; i < op->operands; i++) {
             if (op->operand[i] != v)
                 continue;
-            const tw_type *t = op->code == TW_T_STORE ? &op->operand[0]->type : op->results ? &op->result[0].type : NULL;
+            const tw_type *t = op->code == TW_T_STORE ? &op->operand[0]->type
+                               : op->results          ? &op->result[0].type
+                                                      : NULL;
             bool same = t && t->rank == shape->rank && !memcmp(t->dims, shape->dims, shape->rank * sizeof *shape->dims);
             if (!same || depth > 60)
                 return false;
@@ -148,10 +151,12 @@ static void add_store(cg *x, statements *s, const tw_op *op)
     const tw_type *t = &op->operand[0]->type;
     bool fits = s->stores == 0 || (tw_type_equal(&(tw_type){.rank = t->rank, .dims = {t->dims[0], t->dims[1]}},
                                                  &(tw_type){.rank = s->store[0]->operand[0]->type.rank,
-                                                            .dims = {s->store[0]->operand[0]->type.dims[0], s->store[0]->operand[0]->type.dims[1]}}) &&
+                                                            .dims = {s->store[0]->operand[0]->type.dims[0],
+                                                                     s->store[0]->operand[0]->type.dims[1]}}) &&
                                    t->rank <= 2 && s->stores < MOST_PENDING);
     if (s->dot)
-        fits = fits && s->stores < MOST_PENDING && t->rank == 2 && !memcmp(t->dims, s->dot->result[0].type.dims, 2 * sizeof *t->dims);
+        fits = fits && s->stores < MOST_PENDING && t->rank == 2 &&
+               !memcmp(t->dims, s->dot->result[0].type.dims, 2 * sizeof *t->dims);
     if (!fits)
         flush(x, s);
     s->store[s->stores++] = op;
@@ -205,7 +210,8 @@ static void lower_argument(cg *x, const tw_op *op)
     else if (dtype == TW_F64)
         s->scalar = LLVMBuildBitCast(x->b, word, cg_type(x, dtype), "");
     else if (dtype == TW_F32)
-        s->scalar = LLVMBuildBitCast(x->b, LLVMBuildTrunc(x->b, word, LLVMInt32TypeInContext(x->c), ""), cg_type(x, dtype), "");
+        s->scalar =
+            LLVMBuildBitCast(x->b, LLVMBuildTrunc(x->b, word, LLVMInt32TypeInContext(x->c), ""), cg_type(x, dtype), "");
     else
         s->scalar = LLVMBuildTrunc(x->b, word, cg_type(x, dtype), "");
 }
@@ -265,7 +271,8 @@ static void lower_for(cg *x, const tw_op *op)
     LLVMValueRef memory[MOST_PHIS], initial[MOST_PHIS], next[MOST_PHIS], step = x->state[op->operand[2]->id].scalar;
     int scalars = 0, carried = (int)op->operands - 3;
     if (carried > MOST_PHIS || !LLVMIsAConstantInt(step)) {
-        cg_fail(x, tw_error(TW_ERR_UNSUPPORTED, "host: a loop with %d carried values and a step known only at run time", carried));
+        cg_fail(x, tw_error(TW_ERR_UNSUPPORTED, "host: a loop with %d carried values and a step known only at run time",
+                            carried));
         return;
     }
     for (int i = 0; i < carried; i++) {
@@ -278,10 +285,11 @@ static void lower_for(cg *x, const tw_op *op)
         cg_copy_to(x, v, memory[i]);
         cg_push_memory(x, body->arg[1 + i], memory[i]);
         const tw_value *new = yield->operand[i];
-        if (new->def && new->def->code == TW_T_DOT && new->def->operand[2] == body->arg[1 + i] && x->uses[new->id] == 1)
+        if (new->def &&new->def->code == TW_T_DOT &&new->def->operand[2] == body->arg[1 + i] && x->uses[new->id] == 1)
             x->state[new->id].into = memory[i];
     }
-    loop l = cg_loop_begin(x, x->state[op->operand[0]->id].scalar, x->state[op->operand[1]->id].scalar, LLVMConstIntGetSExtValue(step), scalars, initial);
+    loop l = cg_loop_begin(x, x->state[op->operand[0]->id].scalar, x->state[op->operand[1]->id].scalar,
+                           LLVMConstIntGetSExtValue(step), scalars, initial);
     x->state[body->arg[0]->id].scalar = l.index;
     for (int i = 0, s = 0; i < carried; i++)
         if (op->operand[3 + i]->type.rank == 0)
@@ -374,7 +382,8 @@ static void make_function(cg *x)
 {
     LLVMTypeRef pointer = LLVMPointerTypeInContext(x->c, 0), i64 = LLVMInt64TypeInContext(x->c);
     LLVMTypeRef arguments[] = {pointer, pointer, i64, i64, pointer};
-    x->function = LLVMAddFunction(x->m, "tw_kernel", LLVMFunctionType(LLVMVoidTypeInContext(x->c), arguments, 5, false));
+    x->function =
+        LLVMAddFunction(x->m, "tw_kernel", LLVMFunctionType(LLVMVoidTypeInContext(x->c), arguments, 5, false));
     add_attribute(x, "prefer-vector-width", x->vector_bytes == 64 ? "512" : "256");
     add_attribute(x, "no-trapping-math", "true");
     x->buffers = LLVMGetParam(x->function, 0);
@@ -384,7 +393,8 @@ static void make_function(cg *x)
 
 static void lower_programs(cg *x)
 {
-    LLVMBasicBlockRef entry = LLVMAppendBasicBlockInContext(x->c, x->function, ""), start = LLVMAppendBasicBlockInContext(x->c, x->function, "");
+    LLVMBasicBlockRef entry = LLVMAppendBasicBlockInContext(x->c, x->function, ""),
+                      start = LLVMAppendBasicBlockInContext(x->c, x->function, "");
     LLVMPositionBuilderAtEnd(x->b, entry);
     for (const tw_op *op = x->g->body->first; op && op->code == TW_T_ARG; op = op->next)
         lower_argument(x, op);
@@ -412,7 +422,11 @@ static bool constant_dims(const tw_graph *g)
 
 tw_status tw_host_lower(const tw_graph *program, LLVMContextRef context, LLVMModuleRef *module)
 {
-    cg x = {.g = program, .c = context, .vector_bytes = tw_host_target_get()->vector_bytes, .arena = tw_arena_create(0), .status = TW_OK};
+    cg x = {.g = program,
+            .c = context,
+            .vector_bytes = tw_host_target_get()->vector_bytes,
+            .arena = tw_arena_create(0),
+            .status = TW_OK};
     if (!x.arena)
         return TW_ERR_MEMORY;
     if (!constant_dims(program)) {

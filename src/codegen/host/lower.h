@@ -1,8 +1,9 @@
 /* Tile program to LLVM IR by demand; what the files of this folder share. See README.md.
  *
- * A tile value is a function of an index. eval() yields, at one index, a `lane`: what W neighbouring elements along the vector dimension are.
- * Lanes stay lazy: a value equal in all lanes is one scalar; base + lane * step of an arange is two numbers, so that a load through it
- * becomes a contiguous vector load and its comparison with a bound becomes a prefix mask. */
+ * A tile value is a function of an index. eval() yields, at one index, a `lane`: what W neighbouring elements along the
+ * vector dimension are. Lanes stay lazy: a value equal in all lanes is one scalar; base + lane * step of an arange is
+ * two numbers, so that a load through it becomes a contiguous vector load and its comparison with a bound becomes a
+ * prefix mask. */
 #ifndef TW_HOST_LOWER_H
 #define TW_HOST_LOWER_H
 
@@ -33,13 +34,13 @@ typedef struct memo_entry {
 } memo_entry;
 
 typedef struct value_state {
-    LLVMValueRef scalar;   /* rank 0: its value, once computed */
-    lane pointer;          /* rank-0 pointers */
-    LLVMValueRef memory;   /* a tile that was materialised: row-major, rows padded to whole vectors */
-    LLVMValueRef into;     /* a product that is written over its accumulator */
-    bool keep;             /* dear and needed by several loops: the first loop stores it */
-    bool deferred;         /* a product that waits for its stores */
-    int32_t cost;          /* operations in its cone */
+    LLVMValueRef scalar; /* rank 0: its value, once computed */
+    lane pointer;        /* rank-0 pointers */
+    LLVMValueRef memory; /* a tile that was materialised: row-major, rows padded to whole vectors */
+    LLVMValueRef into;   /* a product that is written over its accumulator */
+    bool keep;           /* dear and needed by several loops: the first loop stores it */
+    bool deferred;       /* a product that waits for its stores */
+    int32_t cost;        /* operations in its cone */
 } value_state;
 
 typedef struct cg {
@@ -47,17 +48,17 @@ typedef struct cg {
     LLVMContextRef c;
     LLVMModuleRef m;
     LLVMBuilderRef b;
-    LLVMValueRef entry_end;  /* terminator of the entry block: scratch addresses are computed before it */
+    LLVMValueRef entry_end; /* terminator of the entry block: scratch addresses are computed before it */
     LLVMValueRef function, buffers, scalars, scratch, pid;
-    LLVMValueRef iota32;     /* <W x i32> 0, 1, 2... of the current width */
-    int W;                   /* lanes now; 16 on AVX-512 */
+    LLVMValueRef iota32; /* <W x i32> 0, 1, 2... of the current width */
+    int W;               /* lanes now; 16 on AVX-512 */
     int vector_bytes;
-    value_state *state;      /* by value id */
-    uint32_t *uses;          /* by value id */
-    int pointers;            /* pointer arguments */
+    value_state *state; /* by value id */
+    uint32_t *uses;     /* by value id */
+    int pointers;       /* pointer arguments */
     int64_t scratch_bytes;
-    LLVMValueRef tail;       /* <W x i1>: active lanes of a last, partial vector; NULL: all */
-    const tw_type *space;    /* index space of the running loop, for `keep` */
+    LLVMValueRef tail;    /* <W x i1>: active lanes of a last, partial vector; NULL: all */
+    const tw_type *space; /* index space of the running loop, for `keep` */
     place space_at[TW_MAX_RANK];
     memo_entry *memo;
     int memo_count, memo_room;
@@ -76,13 +77,15 @@ void cg_lower_block(cg *x, const tw_block *block);
 /* ---- types and single operations: ops.c ---- */
 LLVMTypeRef cg_type(cg *x, tw_dtype dtype);        /* in registers: bool is i1 */
 LLVMTypeRef cg_memory_type(cg *x, tw_dtype dtype); /* in memory: bool is i8 */
-LLVMValueRef cg_intrinsic(cg *x, const char *name, LLVMTypeRef *overload, unsigned overloads, LLVMValueRef *arguments, unsigned count);
+LLVMValueRef cg_intrinsic(cg *x, const char *name, LLVMTypeRef *overload, unsigned overloads, LLVMValueRef *arguments,
+                          unsigned count);
 LLVMValueRef cg_splat(cg *x, LLVMValueRef scalar);
 LLVMValueRef cg_vector(cg *x, lane l, tw_dtype dtype); /* any form as <W x T> */
 lane cg_pointwise(cg *x, const tw_op *op, const lane *operand);
-LLVMValueRef cg_binary(cg *x, int code, tw_dtype dtype, LLVMValueRef a, LLVMValueRef b); /* add, mul, min, max for reductions */
-LLVMValueRef cg_widen(cg *x, LLVMValueRef v, tw_dtype dtype);                            /* f16, bf16 to f32 */
-LLVMValueRef cg_round_to(cg *x, LLVMValueRef v, tw_dtype dtype);                         /* and back */
+LLVMValueRef cg_binary(cg *x, int code, tw_dtype dtype, LLVMValueRef a,
+                       LLVMValueRef b);                          /* add, mul, min, max for reductions */
+LLVMValueRef cg_widen(cg *x, LLVMValueRef v, tw_dtype dtype);    /* f16, bf16 to f32 */
+LLVMValueRef cg_round_to(cg *x, LLVMValueRef v, tw_dtype dtype); /* and back */
 LLVMValueRef cg_constant(cg *x, tw_dtype dtype, double value, int64_t bits);
 
 /* ---- eval.c ---- */
@@ -100,7 +103,8 @@ void cg_store(cg *x, const tw_op *op, const place *at, lane pointer, lane value,
 
 /* ---- loops.c ---- */
 enum { MOST_PHIS = 64 };
-typedef struct loop { /* for index = first; index < limit; index += step, with values carried from one round to the next */
+typedef struct loop { /* for index = first; index < limit; index += step, with values carried from one round to the next
+                       */
     LLVMBasicBlockRef header, after;
     LLVMValueRef index, step, phi[MOST_PHIS];
     int phis;

@@ -1,4 +1,5 @@
-/* Loads and stores of user memory: vectors where lanes are neighbours, broadcasts where they are one, gathers and scatters elsewhere. */
+/* Loads and stores of user memory: vectors where lanes are neighbours, broadcasts where they are one, gathers and
+ * scatters elsewhere. */
 #include "codegen/host/lower.h"
 
 static LLVMValueRef all_lanes(cg *x)
@@ -70,10 +71,12 @@ static LLVMValueRef gather(cg *x, tw_dtype dtype, const lane *pointer, LLVMValue
 }
 
 /* A load of one element under a condition: a branch, since the address may be wild. */
-static LLVMValueRef load_guarded(cg *x, LLVMTypeRef type, LLVMValueRef address, LLVMValueRef condition, LLVMValueRef other)
+static LLVMValueRef load_guarded(cg *x, LLVMTypeRef type, LLVMValueRef address, LLVMValueRef condition,
+                                 LLVMValueRef other)
 {
     LLVMBasicBlockRef from = LLVMGetInsertBlock(x->b);
-    LLVMBasicBlockRef yes = LLVMAppendBasicBlockInContext(x->c, x->function, ""), after = LLVMAppendBasicBlockInContext(x->c, x->function, "");
+    LLVMBasicBlockRef yes = LLVMAppendBasicBlockInContext(x->c, x->function, ""),
+                      after = LLVMAppendBasicBlockInContext(x->c, x->function, "");
     LLVMBuildCondBr(x->b, condition, yes, after);
     LLVMPositionBuilderAtEnd(x->b, yes);
     LLVMValueRef loaded = LLVMBuildLoad2(x->b, type, address, "");
@@ -99,10 +102,12 @@ lane cg_load(cg *x, const tw_op *op, const place *at)
     if (pointer.form == LANE_UNIFORM && mask.form != LANE_VECTOR && other.form != LANE_VECTOR) {
         LLVMValueRef address = element_at(x, dtype, pointer.pointer, pointer.v);
         LLVMValueRef rest = other.form ? to_memory(x, other.v, dtype) : LLVMConstNull(type);
-        LLVMValueRef v = condition ? load_guarded(x, type, address, mask.v, rest) : LLVMBuildLoad2(x->b, type, address, "");
+        LLVMValueRef v =
+            condition ? load_guarded(x, type, address, mask.v, rest) : LLVMBuildLoad2(x->b, type, address, "");
         return (lane){.form = LANE_UNIFORM, .v = from_memory(x, v, dtype)};
     }
-    LLVMValueRef rest = other.form ? to_memory(x, cg_vector(x, other, dtype), dtype) : LLVMConstNull(LLVMVectorType(type, (unsigned)x->W));
+    LLVMValueRef rest = other.form ? to_memory(x, cg_vector(x, other, dtype), dtype)
+                                   : LLVMConstNull(LLVMVectorType(type, (unsigned)x->W));
     LLVMValueRef m = active(x, &mask), v;
     if (pointer.form == LANE_AFFINE && pointer.step == 1)
         v = load_vector(x, dtype, element_at(x, dtype, pointer.pointer, pointer.v), m, rest);
@@ -143,7 +148,8 @@ void cg_store(cg *x, const tw_op *op, const place *at, lane pointer, lane value,
     tw_dtype dtype = (tw_dtype)op->operand[1]->type.dtype;
     (void)at;
     if (op->operand[0]->type.rank == 0) {
-        store_one(x, to_memory(x, value.v, dtype), element_at(x, dtype, pointer.pointer, pointer.v), mask.form ? mask.v : NULL);
+        store_one(x, to_memory(x, value.v, dtype), element_at(x, dtype, pointer.pointer, pointer.v),
+                  mask.form ? mask.v : NULL);
         return;
     }
     LLVMValueRef v = to_memory(x, cg_vector(x, value, dtype), dtype), m = active(x, &mask);

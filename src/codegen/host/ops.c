@@ -1,4 +1,5 @@
-/* One tile operation on scalars or vectors of LLVM. Every operation rounds once: f16 and bf16 are computed in f32 and rounded. */
+/* One tile operation on scalars or vectors of LLVM. Every operation rounds once: f16 and bf16 are computed in f32 and
+ * rounded. */
 #include "codegen/host/lower.h"
 
 #include <math.h>
@@ -42,7 +43,8 @@ LLVMValueRef cg_constant(cg *x, tw_dtype dtype, double value, int64_t bits)
     return tw_dtype_floating(dtype) ? LLVMConstReal(type, value) : LLVMConstInt(type, (unsigned long long)bits, true);
 }
 
-LLVMValueRef cg_intrinsic(cg *x, const char *name, LLVMTypeRef *overload, unsigned overloads, LLVMValueRef *arguments, unsigned count)
+LLVMValueRef cg_intrinsic(cg *x, const char *name, LLVMTypeRef *overload, unsigned overloads, LLVMValueRef *arguments,
+                          unsigned count)
 {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     LLVMValueRef function = LLVMGetIntrinsicDeclaration(x->m, id, overload, overloads);
@@ -55,7 +57,8 @@ LLVMValueRef cg_splat(cg *x, LLVMValueRef scalar)
     LLVMTypeRef type = LLVMVectorType(LLVMTypeOf(scalar), (unsigned)x->W);
     LLVMTypeRef i32 = LLVMInt32TypeInContext(x->c);
     LLVMValueRef one = LLVMBuildInsertElement(x->b, LLVMGetPoison(type), scalar, LLVMConstInt(i32, 0, false), "");
-    return LLVMBuildShuffleVector(x->b, one, LLVMGetPoison(type), LLVMConstNull(LLVMVectorType(i32, (unsigned)x->W)), "");
+    return LLVMBuildShuffleVector(x->b, one, LLVMGetPoison(type), LLVMConstNull(LLVMVectorType(i32, (unsigned)x->W)),
+                                  "");
 }
 
 static LLVMValueRef steps(cg *x, int64_t step)
@@ -128,7 +131,8 @@ static LLVMValueRef binary_intrinsic(cg *x, const char *name, LLVMValueRef a, LL
 static LLVMValueRef divide_integers(cg *x, bool remainder, tw_dtype dtype, LLVMValueRef a, LLVMValueRef b)
 {
     bool sign = tw_dtype_signed(dtype);
-    LLVMValueRef one = constant_like(x, b, dtype, 0, 1), zero = constant_like(x, b, dtype, 0, 0), safe = b, bad = NULL, minus = NULL;
+    LLVMValueRef one = constant_like(x, b, dtype, 0, 1), zero = constant_like(x, b, dtype, 0, 0), safe = b, bad = NULL,
+                 minus = NULL;
     if (!LLVMIsConstant(b) || LLVMIsNull(b)) {
         bad = LLVMBuildICmp(x->b, LLVMIntEQ, b, zero, "");
         safe = LLVMBuildSelect(x->b, bad, one, b, "");
@@ -206,7 +210,8 @@ static LLVMValueRef mul_high(cg *x, tw_dtype dtype, LLVMValueRef a, LLVMValueRef
 
 static LLVMValueRef compare(cg *x, int kind, tw_dtype dtype, LLVMValueRef a, LLVMValueRef b)
 {
-    static const LLVMRealPredicate real[] = {LLVMRealOEQ, LLVMRealUNE, LLVMRealOLT, LLVMRealOLE, LLVMRealOGT, LLVMRealOGE};
+    static const LLVMRealPredicate real[] = {LLVMRealOEQ, LLVMRealUNE, LLVMRealOLT,
+                                             LLVMRealOLE, LLVMRealOGT, LLVMRealOGE};
     static const LLVMIntPredicate with_sign[] = {LLVMIntEQ, LLVMIntNE, LLVMIntSLT, LLVMIntSLE, LLVMIntSGT, LLVMIntSGE};
     static const LLVMIntPredicate without[] = {LLVMIntEQ, LLVMIntNE, LLVMIntULT, LLVMIntULE, LLVMIntUGT, LLVMIntUGE};
     if (tw_dtype_floating(dtype))
@@ -238,7 +243,8 @@ static LLVMValueRef cast(cg *x, LLVMValueRef v, tw_dtype from, tw_dtype to)
     if (tw_dtype_floating(to)) {
         bool via = half(to);
         LLVMTypeRef target = via ? like(v, LLVMFloatTypeInContext(x->c)) : type;
-        LLVMValueRef f = tw_dtype_signed(from) ? LLVMBuildSIToFP(x->b, v, target, "") : LLVMBuildUIToFP(x->b, v, target, "");
+        LLVMValueRef f =
+            tw_dtype_signed(from) ? LLVMBuildSIToFP(x->b, v, target, "") : LLVMBuildUIToFP(x->b, v, target, "");
         return via ? LLVMBuildFPTrunc(x->b, f, type, "") : f;
     }
     if (wants == had)
@@ -248,7 +254,8 @@ static LLVMValueRef cast(cg *x, LLVMValueRef v, tw_dtype from, tw_dtype to)
     return tw_dtype_signed(from) ? LLVMBuildSExt(x->b, v, type, "") : LLVMBuildZExt(x->b, v, type, "");
 }
 
-/* x * 2^k. AVX-512 has an instruction for it; elsewhere two exact steps of half the exponent each round once at the end. */
+/* x * 2^k. AVX-512 has an instruction for it; elsewhere two exact steps of half the exponent each round once at the
+ * end. */
 static LLVMValueRef ldexp_(cg *x, tw_dtype dtype, LLVMValueRef v, LLVMValueRef k)
 {
     if (dtype == TW_F32 && x->vector_bytes == 64 && is_vector(v) && LLVMGetVectorSize(LLVMTypeOf(v)) == 16) {
@@ -264,7 +271,8 @@ static LLVMValueRef ldexp_(cg *x, tw_dtype dtype, LLVMValueRef v, LLVMValueRef k
     LLVMValueRef part = v;
     k = binary_intrinsic(x, "llvm.minnum", k, constant_like(x, k, dtype, most, 0));
     k = binary_intrinsic(x, "llvm.maxnum", k, constant_like(x, k, dtype, -most, 0));
-    LLVMValueRef e = LLVMBuildFPToSI(x->b, k, itype, ""), quarter = LLVMBuildAShr(x->b, e, constant_like(x, e, integer, 0, 2), "");
+    LLVMValueRef e = LLVMBuildFPToSI(x->b, k, itype, ""),
+                 quarter = LLVMBuildAShr(x->b, e, constant_like(x, e, integer, 0, 2), "");
     LLVMValueRef rest = LLVMBuildSub(x->b, e, LLVMBuildMul(x->b, quarter, constant_like(x, e, integer, 0, 3), ""), "");
     for (int i = 0; i < 4; i++) {
         LLVMValueRef power = LLVMBuildAdd(x->b, i < 3 ? quarter : rest, constant_like(x, e, integer, 0, bias), "");
@@ -413,7 +421,8 @@ lane cg_pointwise(cg *x, const tw_op *op, const lane *operand)
         add.operand = fakes;
         add.result = &fake;
         if (op->operand[1]->type.dtype != TW_I64) {
-            cg_fail(x, tw_error(TW_ERR_UNSUPPORTED, "host: pointer offset of dtype %s", tw_dtype_name((tw_dtype)op->operand[1]->type.dtype)));
+            cg_fail(x, tw_error(TW_ERR_UNSUPPORTED, "host: pointer offset of dtype %s",
+                                tw_dtype_name((tw_dtype)op->operand[1]->type.dtype)));
             return operand[0];
         }
         sum = cg_pointwise(x, &add, offsets);

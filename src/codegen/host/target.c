@@ -62,5 +62,6 @@ LLVMTargetMachineRef tw_host_machine(void)
         tw_error(TW_ERR_UNSUPPORTED, "host: LLVM knows no target %s", host.triple);
         return NULL;
     }
-    return LLVMCreateTargetMachine(host.llvm, host.triple, t->cpu, host.features, LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+    return LLVMCreateTargetMachine(host.llvm, host.triple, t->cpu, host.features, LLVMCodeGenLevelDefault, LLVMRelocPIC,
+                                   LLVMCodeModelDefault);
 }

@@ -1,0 +1,60 @@
+# The commands people use. Each sets up what it needs (tools/setup.sh installs only what is missing).
+BUILD ?= build
+PREFIX ?= /usr/local
+SUITE ?=
+GRAPHS ?= 2000
+SEED ?= 1
+JOBS ?= $(shell nproc)
+
+.PHONY: help demo build test bench lint check-sanitize docs install clean
+help:
+	@echo "make demo            set up, build, train a GPT on the King James text, print a sample"
+	@echo "make test            set up, build, run the tests"
+	@echo "make bench SUITE=s   benchmarks beside PyTorch (train); rows go to bench/results/"
+	@echo "make lint            layout of the code, direction of the includes"
+	@echo "make check-sanitize  tests under AddressSanitizer and UBSan"
+	@echo "make docs            docs/operators.md"
+	@echo "make install         library, headers, program (PREFIX, DESTDIR)"
+
+$(BUILD)/build.ninja:
+	@tools/setup.sh build
+	@meson setup $(BUILD) >$(BUILD)-setup.log 2>&1 || { cat $(BUILD)-setup.log; exit 1; }; mv $(BUILD)-setup.log $(BUILD)/
+
+build: $(BUILD)/build.ninja
+	@tools/setup.sh build
+	@ninja -C $(BUILD) -j $(JOBS) --quiet
+	@ln -sf src/tw $(BUILD)/tw
+
+demo: build
+	@tools/demo.sh $(BUILD)/tw
+
+test: build
+	@python3 tools/run_tests.py $(BUILD)
+
+bench: build
+	@bench/setup_peers.sh
+	@.venv-peers/bin/python bench/run.py $(SUITE)
+
+lint:
+	@tools/setup.sh lint
+	@python3 tools/check_includes.py
+	@git ls-files '*.c' '*.h' | xargs clang-format-19 --dry-run -Werror
+
+format:
+	@tools/setup.sh lint
+	@git ls-files '*.c' '*.h' | xargs clang-format-19 -i
+
+check-sanitize:
+	@tools/setup.sh build
+	@[ -e $(BUILD)-sanitize/build.ninja ] || meson setup $(BUILD)-sanitize -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+	@ninja -C $(BUILD)-sanitize --quiet
+	@ASAN_OPTIONS=detect_leaks=1 python3 tools/run_tests.py $(BUILD)-sanitize
+
+docs: build
+	@cp $(BUILD)/generated/operators.md docs/operators.md
+
+install: build
+	@meson install -C $(BUILD) --no-rebuild --destdir "$(DESTDIR)"
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-sanitize
