@@ -26,7 +26,8 @@ static tw_value *input(fixture *f, tw_dtype dtype, int rank, const int64_t *shap
         tw_dtype_store(dtype, (char *)a->data + (size_t)i * tw_dtype_size(dtype), values[i]);
     return tw_graph_input(f->g, tw_type_make(dtype, rank, shape));
 }
-#define INPUT(f, dtype, shape, ...) input(f, dtype, (int)TW_COUNT(((int64_t[])shape)), (int64_t[])shape, (double[])__VA_ARGS__)
+#define INPUT(f, dtype, shape, ...)                                                                                    \
+    input(f, dtype, (int)TW_COUNT(((int64_t[])shape)), (int64_t[])shape, (double[])__VA_ARGS__)
 #define S(...) {__VA_ARGS__}
 
 static fixture start(void)
@@ -94,11 +95,14 @@ static void values_round_once_to_their_dtype(void **state)
 {
     (void)state;
     fixture f = start();
-    EXPECT(&f, tw_g_add(f.g, INPUT(&f, TW_F16, S(2), {2048, 1}), INPUT(&f, TW_F16, S(2), {1, 0x1p-11})), {2048, 1}); /* ties to even */
+    EXPECT(&f, tw_g_add(f.g, INPUT(&f, TW_F16, S(2), {2048, 1}), INPUT(&f, TW_F16, S(2), {1, 0x1p-11})),
+           {2048, 1}); /* ties to even */
     f = start();
-    EXPECT(&f, tw_g_cast(f.g, INPUT(&f, TW_F64, S(3), {1 + 0x1p-11 + 0x1p-40, 65520, -0.0}), TW_F16), {1 + 0x1p-10, INFINITY, -0.0});
+    EXPECT(&f, tw_g_cast(f.g, INPUT(&f, TW_F64, S(3), {1 + 0x1p-11 + 0x1p-40, 65520, -0.0}), TW_F16),
+           {1 + 0x1p-10, INFINITY, -0.0});
     f = start();
-    tw_value *big = tw_g_full(f.g, 0, NULL, 0, (INT64_C(1) << 60) + (INT64_C(1) << 36) + 1, TW_I64); /* just above a tie of f32 */
+    tw_value *big =
+        tw_g_full(f.g, 0, NULL, 0, (INT64_C(1) << 60) + (INT64_C(1) << 36) + 1, TW_I64); /* just above a tie of f32 */
     EXPECT(&f, tw_g_cast(f.g, big, TW_F32), {0x1p60 + 0x1p37});
 }
 
@@ -106,7 +110,8 @@ static void casts_to_integers_truncate_and_wrap(void **state)
 {
     (void)state;
     fixture f = start();
-    EXPECT(&f, tw_g_cast(f.g, INPUT(&f, TW_F32, S(5), {-1.9, 2.9, 4294967296.0 + 7 * 512, NAN, -2147483648.0}), TW_I32), {-1, 2, 7 * 512, 0, INT32_MIN});
+    EXPECT(&f, tw_g_cast(f.g, INPUT(&f, TW_F32, S(5), {-1.9, 2.9, 4294967296.0 + 7 * 512, NAN, -2147483648.0}), TW_I32),
+           {-1, 2, 7 * 512, 0, INT32_MIN});
     f = start();
     EXPECT(&f, tw_g_cast(f.g, INPUT(&f, TW_F32, S(3), {NAN, 0, -0.5}), TW_BOOL), {1, 0, 1});
     f = start();
@@ -117,32 +122,39 @@ static void integers_wrap_and_divide_by_zero_to_zero(void **state)
 {
     (void)state;
     fixture f = start();
-    EXPECT(&f, tw_g_idiv(f.g, INPUT(&f, TW_I32, S(4), {7, -7, 5, INT32_MIN}), INPUT(&f, TW_I32, S(4), {2, 2, 0, -1})), {3, -3, 0, INT32_MIN});
+    EXPECT(&f, tw_g_idiv(f.g, INPUT(&f, TW_I32, S(4), {7, -7, 5, INT32_MIN}), INPUT(&f, TW_I32, S(4), {2, 2, 0, -1})),
+           {3, -3, 0, INT32_MIN});
     f = start();
-    EXPECT(&f, tw_g_fmod(f.g, INPUT(&f, TW_I32, S(4), {7, -7, 5, INT32_MIN}), INPUT(&f, TW_I32, S(4), {4, 4, 0, -1})), {3, -3, 0, 0});
+    EXPECT(&f, tw_g_fmod(f.g, INPUT(&f, TW_I32, S(4), {7, -7, 5, INT32_MIN}), INPUT(&f, TW_I32, S(4), {4, 4, 0, -1})),
+           {3, -3, 0, 0});
     f = start();
     EXPECT(&f, tw_g_add(f.g, INPUT(&f, TW_I32, S(1), {INT32_MAX}), INPUT(&f, TW_I32, S(1), {1})), {INT32_MIN});
     f = start();
-    EXPECT(&f, tw_g_shift_right(f.g, INPUT(&f, TW_I32, S(3), {-8, -8, 8}), INPUT(&f, TW_I32, S(3), {1, 40, 99})), {-4, -1, 0});
+    EXPECT(&f, tw_g_shift_right(f.g, INPUT(&f, TW_I32, S(3), {-8, -8, 8}), INPUT(&f, TW_I32, S(3), {1, 40, 99})),
+           {-4, -1, 0});
     f = start();
-    EXPECT(&f, tw_g_shift_right_logical(f.g, INPUT(&f, TW_I32, S(2), {-1, -1}), INPUT(&f, TW_I32, S(2), {28, 32})), {15, 0});
+    EXPECT(&f, tw_g_shift_right_logical(f.g, INPUT(&f, TW_I32, S(2), {-1, -1}), INPUT(&f, TW_I32, S(2), {28, 32})),
+           {15, 0});
 }
 
 static void reductions_follow_nan_and_signed_zero(void **state)
 {
     (void)state;
     fixture f = start();
-    EXPECT(&f, tw_g_sum(f.g, INPUT(&f, TW_F32, S(2, 3), {1, 2, 3, -0.0, -0.0, -0.0}), 1, (int64_t[]){1}, false), {6, -0.0});
+    EXPECT(&f, tw_g_sum(f.g, INPUT(&f, TW_F32, S(2, 3), {1, 2, 3, -0.0, -0.0, -0.0}), 1, (int64_t[]){1}, false),
+           {6, -0.0});
     f = start();
     EXPECT(&f, tw_g_amax(f.g, INPUT(&f, TW_F32, S(2, 3), {1, NAN, 3, -3, -2, -1}), 1, (int64_t[]){1}, true), {NAN, -1});
     f = start();
-    EXPECT(&f, tw_g_argmax(f.g, INPUT(&f, TW_F32, S(3, 3), {1, NAN, NAN, 2, 5, 5, INFINITY, NAN, 0}), 1, false), {1, 1, 1});
+    EXPECT(&f, tw_g_argmax(f.g, INPUT(&f, TW_F32, S(3, 3), {1, NAN, NAN, 2, 5, 5, INFINITY, NAN, 0}), 1, false),
+           {1, 1, 1});
     f = start();
     EXPECT(&f, tw_g_argmin(f.g, INPUT(&f, TW_I32, S(3, 2), {3, 3, -1, 3, 0, 4}), 0, false), {1, 0});
     f = start();
     EXPECT(&f, tw_g_prod(f.g, INPUT(&f, TW_F32, S(2, 0), {0}), 1, (int64_t[]){1}, false), {1, 1});
     f = start();
-    EXPECT(&f, tw_g_sum(f.g, INPUT(&f, TW_F32, S(2, 2, 2), {1, 2, 3, 4, 5, 6, 7, 8}), 2, (int64_t[]){0, 2}, false), {14, 22});
+    EXPECT(&f, tw_g_sum(f.g, INPUT(&f, TW_F32, S(2, 2, 2), {1, 2, 3, 4, 5, 6, 7, 8}), 2, (int64_t[]){0, 2}, false),
+           {14, 22});
     f = start();
     EXPECT(&f, tw_g_cumsum(f.g, INPUT(&f, TW_F32, S(2, 3), {1, 2, 3, 4, 5, 6}), 1, true), {6, 5, 3, 15, 11, 6});
     f = start();
@@ -159,7 +171,8 @@ static void views_name_the_right_elements(void **state)
     x = INPUT(&f, TW_F32, S(2, 3), {1, 2, 3, 4, 5, 6});
     EXPECT(&f, tw_g_slice(f.g, x, 2, (int64_t[]){0, 2}, 2, (int64_t[]){2, 2}, 2, (int64_t[]){1, -2}), {3, 1, 6, 4});
     f = start();
-    EXPECT(&f, tw_g_pad(f.g, INPUT(&f, TW_F32, S(2), {1, 2}), 1, (int64_t[]){1}, 1, (int64_t[]){2}, -7), {-7, 1, 2, -7, -7});
+    EXPECT(&f, tw_g_pad(f.g, INPUT(&f, TW_F32, S(2), {1, 2}), 1, (int64_t[]){1}, 1, (int64_t[]){2}, -7),
+           {-7, 1, 2, -7, -7});
     f = start();
     EXPECT(&f, tw_g_expand(f.g, INPUT(&f, TW_I64, S(2, 1), {1, 2}), 3, (int64_t[]){2, 2, 2}), {1, 1, 2, 2, 1, 1, 2, 2});
     f = start();
@@ -167,7 +180,8 @@ static void views_name_the_right_elements(void **state)
     EXPECT(&f, tw_g_cat(f.g, 2, parts, 1), {1, 3, 4, 2, 5, 6});
     f = start();
     x = INPUT(&f, TW_F32, S(5), {1, 2, 3, 4, 5});
-    EXPECT(&f, tw_g_slice_update(f.g, x, INPUT(&f, TW_F32, S(2), {8, 9}), 1, (int64_t[]){4}, 1, (int64_t[]){-3}), {1, 9, 3, 4, 8});
+    EXPECT(&f, tw_g_slice_update(f.g, x, INPUT(&f, TW_F32, S(2), {8, 9}), 1, (int64_t[]){4}, 1, (int64_t[]){-3}),
+           {1, 9, 3, 4, 8});
 }
 
 static void indices_gather_and_scatter(void **state)
@@ -211,7 +225,8 @@ static void dot_multiplies_batches(void **state)
 {
     (void)state;
     fixture f = start();
-    tw_value *a = INPUT(&f, TW_F32, S(2, 1, 2), {1, 2, 3, 4}), *b = INPUT(&f, TW_F32, S(2, 2, 2), {1, 2, 3, 4, 5, 6, 7, 8});
+    tw_value *a = INPUT(&f, TW_F32, S(2, 1, 2), {1, 2, 3, 4}),
+             *b = INPUT(&f, TW_F32, S(2, 2, 2), {1, 2, 3, 4, 5, 6, 7, 8});
     EXPECT(&f, tw_g_dot(f.g, a, b), {7, 10, 43, 50});
     f = start();
     a = INPUT(&f, TW_F32, S(2, 0), {0});
@@ -270,12 +285,18 @@ static void a_failed_allocation_is_an_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(philox_gives_the_published_words),     cmocka_unit_test(values_round_once_to_their_dtype),
-        cmocka_unit_test(casts_to_integers_truncate_and_wrap),  cmocka_unit_test(integers_wrap_and_divide_by_zero_to_zero),
-        cmocka_unit_test(reductions_follow_nan_and_signed_zero), cmocka_unit_test(views_name_the_right_elements),
-        cmocka_unit_test(indices_gather_and_scatter),           cmocka_unit_test(an_index_out_of_range_is_an_error),
-        cmocka_unit_test(dot_multiplies_batches),               cmocka_unit_test(exact_mode_keeps_doubles),
-        cmocka_unit_test(comparison_names_the_first_difference), cmocka_unit_test(a_failed_allocation_is_an_error),
+        cmocka_unit_test(philox_gives_the_published_words),
+        cmocka_unit_test(values_round_once_to_their_dtype),
+        cmocka_unit_test(casts_to_integers_truncate_and_wrap),
+        cmocka_unit_test(integers_wrap_and_divide_by_zero_to_zero),
+        cmocka_unit_test(reductions_follow_nan_and_signed_zero),
+        cmocka_unit_test(views_name_the_right_elements),
+        cmocka_unit_test(indices_gather_and_scatter),
+        cmocka_unit_test(an_index_out_of_range_is_an_error),
+        cmocka_unit_test(dot_multiplies_batches),
+        cmocka_unit_test(exact_mode_keeps_doubles),
+        cmocka_unit_test(comparison_names_the_first_difference),
+        cmocka_unit_test(a_failed_allocation_is_an_error),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     printf("# checks: %d\n", checks);

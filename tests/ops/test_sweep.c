@@ -1,5 +1,6 @@
-/* Every operation against PyTorch: tests/data/sweep.bin, written by tests/data/make_sweep.py, holds operands and results. Each case is built as
- * one operation, decomposed, simplified and evaluated by the reference, so that it pins down type rules and decompositions. */
+/* Every operation against PyTorch: tests/data/sweep.bin, written by tests/data/make_sweep.py, holds operands and
+ * results. Each case is built as one operation, decomposed, simplified and evaluated by the reference, so that it pins
+ * down type rules and decompositions. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -189,7 +190,8 @@ static void every_operation_agrees_with_pytorch(void **state)
         assert_false(r.failed);
         if (!run_case(&c, &report)) {
             const tw_array *shape = c.operands ? &c.operand[0] : &c.want;
-            print_error("case %u: %s of %s, rank %d: %s\n", i, c.name, tw_dtype_name(shape->dtype), shape->rank, tw_text_string(&report));
+            print_error("case %u: %s of %s, rank %d: %s\n", i, c.name, tw_dtype_name(shape->dtype), shape->rank,
+                        tw_text_string(&report));
             failed++;
         }
         checks++;

@@ -64,7 +64,8 @@ static tw_status execute_guarded(tw_executable *e, const tw_array *in, int n, tw
     for (int i = 0; i < n + m && status == TW_OK; i++) {
         const tw_array *a = i < n ? &in[i] : &out[i - n];
         if (!intact(block[i], a))
-            status = tw_error(TW_ERR_INTERNAL, "a kernel wrote outside %s %d", i < n ? "input" : "output", i < n ? i : i - n);
+            status = tw_error(TW_ERR_INTERNAL, "a kernel wrote outside %s %d", i < n ? "input" : "output",
+                              i < n ? i : i - n);
         else if (i < n && memcmp(block[i] + GUARD_BYTES, a->data, a->bytes))
             status = tw_error(TW_ERR_INTERNAL, "a kernel wrote to input %d", i);
         else if (i >= n)
@@ -112,7 +113,8 @@ static int check(graph_runner *run, const char *what, uint64_t seed, int64_t gra
         tw_graph *g = random_graph(seed + (uint64_t)i);
         bool valid = g && tw_graph_verify(g) == TW_OK;
         if (!valid) {
-            printf("seed %" PRIu64 ": the generator made an invalid graph: %s\n", seed + (uint64_t)i, tw_error_message());
+            printf("seed %" PRIu64 ": the generator made an invalid graph: %s\n", seed + (uint64_t)i,
+                   tw_error_message());
             failed++;
         } else if (!runner_agrees(g, run, seed + (uint64_t)i, NULL)) {
             report_failure(g, run, seed + (uint64_t)i, what);

@@ -56,7 +56,8 @@ static void evaluate(const tw_graph *g, uint64_t seed, tw_array *out, int m)
         tw_array_free(&in[i]);
 }
 
-/* Simplifies g (with y as its only output), checks that the results keep their bits, or with `ulp` >= 0 stay that near. */
+/* Simplifies g (with y as its only output), checks that the results keep their bits, or with `ulp` >= 0 stay that near.
+ */
 static void simplify(tw_graph **g, tw_value *y, double ulp)
 {
     bool changed = false, again = false;
@@ -68,7 +69,8 @@ static void simplify(tw_graph **g, tw_value *y, double ulp)
     assert_int_equal(tw_pass_simplify(g, &changed), TW_OK);
     assert_int_equal(tw_graph_verify(*g), TW_OK);
     evaluate(*g, 7, &after, 1);
-    bool fine = ulp < 0 ? tw_array_same_bits(&after, &before, &report) : tw_array_compare(&after, &before, ulp, 0, &report);
+    bool fine =
+        ulp < 0 ? tw_array_same_bits(&after, &before, &report) : tw_array_compare(&after, &before, ulp, 0, &report);
     if (!fine)
         fail_msg("%s", tw_text_string(&report));
     assert_int_equal(tw_pass_simplify(g, &again), TW_OK);
@@ -281,7 +283,8 @@ static void long_reductions_split_by_shape_alone(void **state)
             tw_graph *g = graph();
             tw_value *x = INPUT(g, TW_F64, cases[i].shape[0], cases[i].shape[1]);
             bool adds = code == 0;
-            simplify(&g, adds ? tw_g_sum(g, x, 1, &cases[i].axis, false) : tw_g_amin(g, x, 1, &cases[i].axis, false), adds ? 1e7 : -1);
+            simplify(&g, adds ? tw_g_sum(g, x, 1, &cases[i].axis, false) : tw_g_amin(g, x, 1, &cases[i].axis, false),
+                     adds ? 1e7 : -1);
             assert_form(g);
             assert_int_equal(count(g, adds ? TW_G_SUM : TW_G_AMIN), cases[i].levels);
             checks++;
@@ -307,13 +310,15 @@ static void transposed_products_turn_round(void **state)
     tw_graph_destroy(g);
 }
 
-/* Sums whose order or precision a rule may change: several axes are never in random graphs; long columns and 16-bit sums are. */
+/* Sums whose order or precision a rule may change: several axes are never in random graphs; long columns and 16-bit
+ * sums are. */
 static bool keeps_bits(const tw_graph *g)
 {
     tw_for_each_op (op, g->body) {
         bool adds = op->code == TW_G_SUM || op->code == TW_G_PROD;
         tw_dtype t = op->results ? (tw_dtype)op->result[0].type.dtype : TW_I64;
-        if (adds && tw_dtype_floating(t) && (t == TW_F16 || t == TW_BF16 || op->operand[0]->type.dims[op->attr[0].dims.v[0]] > 128))
+        if (adds && tw_dtype_floating(t) &&
+            (t == TW_F16 || t == TW_BF16 || op->operand[0]->type.dims[op->attr[0].dims.v[0]] > 128))
             return false;
     }
     return true;

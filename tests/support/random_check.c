@@ -13,7 +13,9 @@ static double random_value(random_source *r, tw_dtype dtype)
     static const double special[] = {0, -0.0, 1, -1, 0x1p-140, 65504, INFINITY, -INFINITY, NAN};
     int64_t kind = random_below(r, 1000);
     if (!tw_dtype_floating(dtype))
-        return dtype == TW_BOOL ? (double)random_below(r, 2) : dtype == TW_U8 ? (double)random_below(r, 256) : (double)random_below(r, 201) - 100;
+        return dtype == TW_BOOL ? (double)random_below(r, 2)
+               : dtype == TW_U8 ? (double)random_below(r, 256)
+                                : (double)random_below(r, 201) - 100;
     if (kind < 10)
         return special[random_below(r, 6)];
     return ((double)random_below(r, 1 << 24) / (1 << 23) - 1) * 2;
@@ -68,19 +70,22 @@ static double largest_magnitude(const tw_array *a)
     return most;
 }
 
-/* How far rounding of every operation moved the reference's own result: the scale of what another order of sums may do. */
+/* How far rounding of every operation moved the reference's own result: the scale of what another order of sums may do.
+ */
 static double sensitivity(const tw_array *rounded, const tw_array *exact)
 {
     double most = 0;
     for (int64_t e = 0; tw_dtype_floating(rounded->dtype) && e < tw_array_count(rounded); e++) {
-        double d = fabs(tw_dtype_load(rounded->dtype, (const char *)rounded->data + (size_t)e * tw_dtype_size(rounded->dtype)) -
-                        ((const double *)exact->data)[e]);
+        double d = fabs(
+            tw_dtype_load(rounded->dtype, (const char *)rounded->data + (size_t)e * tw_dtype_size(rounded->dtype)) -
+            ((const double *)exact->data)[e]);
         most = isfinite(d) ? TW_MAX(most, d) : most;
     }
     return most;
 }
 
-/* Partial sums may be much larger than the result: the largest value seen anywhere, bounded, scales the allowance too. */
+/* Partial sums may be much larger than the result: the largest value seen anywhere, bounded, scales the allowance too.
+ */
 static double allowance(const tw_graph *g, const tw_array *want, const tw_array *exact)
 {
     enum { STEPS = 64 };
@@ -97,7 +102,8 @@ static bool agrees(const tw_graph *g, graph_runner *run, const tw_array *in, int
 {
     tw_array want[MOST_OUTPUTS] = {0}, exact[MOST_OUTPUTS] = {0}, got[MOST_OUTPUTS] = {0};
     bool fine = true;
-    if (tw_reference_run(g, NULL, in, n, want, m) != TW_OK || tw_reference_evaluate(g, TW_REFERENCE_EXACT, NULL, in, n, exact, m) != TW_OK) {
+    if (tw_reference_run(g, NULL, in, n, want, m) != TW_OK ||
+        tw_reference_evaluate(g, TW_REFERENCE_EXACT, NULL, in, n, exact, m) != TW_OK) {
         free_all(want, m);
         return true;
     }
@@ -194,7 +200,8 @@ static int size_of(const tw_graph *g)
 static bool try_change(tw_graph **g, graph_runner *run, uint64_t seed, change c)
 {
     tw_graph *smaller = changed_copy(*g, &c);
-    bool better = smaller && (c.kind == DROP_OUTPUT || size_of(smaller) < size_of(*g)) && !runner_agrees(smaller, run, seed, NULL);
+    bool better = smaller && (c.kind == DROP_OUTPUT || size_of(smaller) < size_of(*g)) &&
+                  !runner_agrees(smaller, run, seed, NULL);
     if (better) {
         tw_graph_destroy(*g);
         *g = smaller;

@@ -1,4 +1,5 @@
-/* The generator: a growing pool of values, and one maker for each class of operations. A maker that finds no fitting operands does nothing. */
+/* The generator: a growing pool of values, and one maker for each class of operations. A maker that finds no fitting
+ * operands does nothing. */
 #include "support/random_graph.h"
 
 #include "ops/build.h"
@@ -94,7 +95,8 @@ static double random_number(maker *m)
 
 static bool same_type(const tw_type *a, const tw_type *b)
 {
-    return a->dtype == b->dtype && a->rank == b->rank && (!a->rank || !memcmp(a->dims, b->dims, a->rank * sizeof *a->dims));
+    return a->dtype == b->dtype && a->rank == b->rank &&
+           (!a->rank || !memcmp(a->dims, b->dims, a->rank * sizeof *a->dims));
 }
 
 /* Can x grow to the shape? */
@@ -186,7 +188,8 @@ static int random_pointwise(maker *m)
 {
     for (;;) {
         int code = (int)random_below(&m->r, tw_graph_table.count);
-        if (tw_graph_table.ops[code].level == TW_LEVEL_PRIMITIVE && tw_graph_table.ops[code].class == TW_CLASS_POINTWISE)
+        if (tw_graph_table.ops[code].level == TW_LEVEL_PRIMITIVE &&
+            tw_graph_table.ops[code].class == TW_CLASS_POINTWISE)
             return code;
     }
 }
@@ -204,7 +207,8 @@ static bool takes(int code, const tw_value *x)
         return logical || code == TW_G_MAXIMUM || code == TW_G_MINIMUM;
     if (integers)
         return !tw_dtype_floating(t);
-    return tw_dtype_floating(t) || !(is_elementary(code) || code == TW_G_SQRT || code == TW_G_DIV || code == TW_G_ISNAN);
+    return tw_dtype_floating(t) ||
+           !(is_elementary(code) || code == TW_G_SQRT || code == TW_G_DIV || code == TW_G_ISNAN);
 }
 
 static void make_pointwise(maker *m)
@@ -402,7 +406,8 @@ static void make_view(maker *m)
 {
     int i = pick(m);
     tw_value *x = m->value[i];
-    static tw_value *(*const views[])(maker *, tw_value *) = {random_reshape, random_slice, random_pad, random_permute, random_expand};
+    static tw_value *(*const views[])(maker *, tw_value *) = {random_reshape, random_slice, random_pad, random_permute,
+                                                              random_expand};
     keep(m, views[random_below(&m->r, TW_COUNT(views))](m, x), m->exact[i]);
 }
 
@@ -435,7 +440,10 @@ static void make_creation(maker *m)
         tw_value *state = tw_g_iota(m->g, 1, (int64_t[]){2}, 0, TW_I64);
         keep(m, tw_g_philox(m->g, state, t.rank, t.dims, random_below(&m->r, 3)), true);
     } else if (t.rank && chance(m, 60)) {
-        keep(m, tw_g_iota(m->g, t.rank, t.dims, random_below(&m->r, t.rank), t.dtype == TW_BOOL ? TW_I64 : (tw_dtype)t.dtype), true);
+        keep(m,
+             tw_g_iota(m->g, t.rank, t.dims, random_below(&m->r, t.rank),
+                       t.dtype == TW_BOOL ? TW_I64 : (tw_dtype)t.dtype),
+             true);
     } else {
         double number = random_number(m);
         keep(m, tw_g_filled(m->g, &t, t.dtype == TW_BOOL || t.dtype == TW_U8 ? number > 0 : number), true);
@@ -513,7 +521,8 @@ static void make_update(maker *m)
     if (value && !same_type(&value->type, &t))
         value = tw_g_expand(m->g, value, t.rank, t.dims);
     if (value)
-        keep(m, tw_g_slice_update(m->g, x, value, t.rank, slice->attr[0].dims.v, t.rank, slice->attr[2].dims.v), m->exact[i] && other);
+        keep(m, tw_g_slice_update(m->g, x, value, t.rank, slice->attr[0].dims.v, t.rank, slice->attr[2].dims.v),
+             m->exact[i] && other);
 }
 
 /* ---- the whole ---- */
