@@ -119,6 +119,20 @@ static emitted binary(emitter *e, tw_value *(*build)(tw_graph *, tw_value *, tw_
 
 /* ---- indices ---- */
 
+/* Tile division truncates, an index's rounds down: a dividend that may be negative is moved up by whole divisors. */
+static emitted emit_division(emitter *e, const tw_atom *atom)
+{
+    int64_t below = atom->of->low < 0 ? (atom->by - 1 - atom->of->low) / atom->by : 0;
+    const tw_index *dividend = tw_ix_offset(e->s->arena, atom->of, below * atom->by);
+    if (!dividend)
+        return (emitted){tw_emit_fail(e, TW_ERR_MEMORY), 0};
+    emitted x = tw_emit_index(e, dividend), by = {tw_emit_i64(e, atom->by), 0};
+    if (atom->kind == TW_ATOM_MOD)
+        return binary(e, tw_t_rem, x, by);
+    x = binary(e, tw_t_div, x, by);
+    return below ? binary(e, tw_t_sub, x, (emitted){tw_emit_i64(e, below), 0}) : x;
+}
+
 static emitted emit_atom(emitter *e, const tw_atom *atom)
 {
     emitted x;
@@ -127,8 +141,7 @@ static emitted emit_atom(emitter *e, const tw_atom *atom)
         return e->base[atom->var];
     case TW_ATOM_DIV:
     case TW_ATOM_MOD:
-        x = tw_emit_index(e, atom->of);
-        return binary(e, atom->kind == TW_ATOM_DIV ? tw_t_div : tw_t_rem, x, (emitted){tw_emit_i64(e, atom->by), 0});
+        return emit_division(e, atom);
     case TW_ATOM_READ: /* clamped: a wrong index in the data must not read or write foreign memory */
         x = tw_emit_value(e, atom->read, atom->at, false);
         if (x.v && x.v->type.dtype != TW_I64)
@@ -546,13 +559,21 @@ emitted tw_emit_value(emitter *e, const tw_value *v, const tw_index *const *at, 
             tw_emit_fail(e, TW_ERR_MEMORY);
     if (e->status != TW_OK)
         return NOTHING;
+    bool own = f->group >= 0 && e->s->groups[f->group] == e->k;
+    emitted outer = e->condition;
+    uint64_t outer_key = e->condition_key;
+    if (own) { /* this very iteration's element: it exists whatever guards the reader, whose variables it may reduce */
+        e->condition = NOTHING;
+        e->condition_key = 0;
+    }
     uint64_t key = key_of(e, v, v->type.rank, at);
     memo *known = find(e, key);
-    if (known)
-        return known->result;
-    bool own = f->group >= 0 && e->s->groups[f->group] == e->k;
-    emitted x = inside || own || !(f->stored || f->computed) ? emit_inside(e, v, at) : emit_load(e, v, at);
-    if (x.v)
+    emitted x = known ? known->result
+                : inside || own || !(f->stored || f->computed) ? emit_inside(e, v, at)
+                                                                : emit_load(e, v, at);
+    if (x.v && !known)
         remember_key(e, key, x);
+    e->condition = outer;
+    e->condition_key = outer_key;
     return x;
 }

@@ -22,7 +22,7 @@ struct tw_kernel {
 };
 
 /* Constant and tested: an unknown pass name would abort the process. */
-static const char PASSES[] = "function(instcombine,early-cse,loop-mssa(licm),early-cse)";
+static const char PASSES[] = "function(instcombine<no-verify-fixpoint>,early-cse,loop-mssa(licm),early-cse)";
 
 static LLVMOrcLLJITRef jit;
 static _Atomic int next_dylib;

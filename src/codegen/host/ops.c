@@ -219,6 +219,22 @@ static LLVMValueRef compare(cg *x, int kind, tw_dtype dtype, LLVMValueRef a, LLV
     return LLVMBuildICmp(x->b, (tw_dtype_signed(dtype) ? with_sign : without)[kind], a, b, "");
 }
 
+/* double to f32, rounded to odd, so that rounding on to f16 or bf16 is as if rounded once (Boldo and Melquiond). */
+static LLVMValueRef to_odd(cg *x, LLVMValueRef v)
+{
+    LLVMTypeRef i32 = like(v, LLVMInt32TypeInContext(x->c)), f32 = like(v, LLVMFloatTypeInContext(x->c));
+    LLVMValueRef single = LLVMBuildFPTrunc(x->b, v, f32, ""), bits = LLVMBuildBitCast(x->b, single, i32, "");
+    LLVMValueRef back = LLVMBuildFPExt(x->b, single, LLVMTypeOf(v), "");
+    LLVMValueRef size = unary_intrinsic(x, "llvm.fabs", back);
+    LLVMValueRef inexact = LLVMBuildFCmp(x->b, LLVMRealONE, back, v, "");
+    LLVMValueRef finite = LLVMBuildFCmp(x->b, LLVMRealOLT, size, constant_like(x, v, TW_F64, INFINITY, 0), "");
+    LLVMValueRef beyond = LLVMBuildFCmp(x->b, LLVMRealOGT, size, unary_intrinsic(x, "llvm.fabs", v), "");
+    LLVMValueRef odd = LLVMBuildAdd(x->b, bits, LLVMBuildSExt(x->b, beyond, i32, ""), "");
+    odd = LLVMBuildOr(x->b, odd, constant_like(x, v, TW_I32, 0, 1), "");
+    odd = LLVMBuildSelect(x->b, LLVMBuildAnd(x->b, inexact, finite, ""), odd, bits, "");
+    return LLVMBuildBitCast(x->b, odd, f32, "");
+}
+
 static LLVMValueRef cast(cg *x, LLVMValueRef v, tw_dtype from, tw_dtype to)
 {
     if (from == to)
@@ -231,6 +247,8 @@ static LLVMValueRef cast(cg *x, LLVMValueRef v, tw_dtype from, tw_dtype to)
     if (tw_dtype_floating(from) && tw_dtype_floating(to)) {
         if (half(from) && half(to)) /* f16 and bf16 meet in f32 */
             return LLVMBuildFPTrunc(x->b, cg_widen(x, v, from), type, "");
+        if (from == TW_F64 && half(to))
+            return LLVMBuildFPTrunc(x->b, to_odd(x, v), type, "");
         return had < wants ? LLVMBuildFPExt(x->b, v, type, "") : LLVMBuildFPTrunc(x->b, v, type, "");
     }
     if (tw_dtype_floating(from)) {
