@@ -8,21 +8,29 @@ import subprocess
 import sys
 
 
-def run(path):
+# Programs with arguments, beside every test_* that is found.
+WITH_ARGUMENTS = [["random/check_random", "--graphs", "500", "--what", "simplify"],
+                  ["random/check_random", "--graphs", "500", "--what", "compiled"]]
+
+
+def run(command):
     environment = dict(os.environ, TW_VERIFY="1", TW_CACHE=os.environ.get("TW_CACHE", "0"))
     try:
-        done = subprocess.run([path], capture_output=True, text=True, errors="replace", timeout=900, env=environment)
-        return path, done.returncode, done.stdout + done.stderr
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=900, env=environment)
+        return command, done.returncode, done.stdout + done.stderr
     except subprocess.TimeoutExpired as e:
-        return path, -1, f"no end after {e.timeout} s"
+        return command, -1, f"no end after {e.timeout} s"
 
 
 def main():
-    programs = sorted(glob.glob(os.path.join(sys.argv[1], "tests", "test_*")))
-    programs = [p for p in programs if os.access(p, os.X_OK) and os.path.isfile(p)]
+    tests = os.path.join(sys.argv[1], "tests")
+    programs = sorted(glob.glob(os.path.join(tests, "**", "test_*"), recursive=True))
+    programs = [[p] for p in programs if os.access(p, os.X_OK) and os.path.isfile(p)]
+    programs += [[os.path.join(tests, c[0])] + c[1:] for c in WITH_ARGUMENTS]
     passed = failed = 0
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for path, code, text in pool.map(run, programs):
+        for command, code, text in pool.map(run, programs):
+            name = " ".join([os.path.relpath(command[0], tests)] + command[1:])
             cases = len(re.findall(r"^\[       OK \]", text, re.M))
             bad = len(set(re.findall(r"^\[  FAILED  \] (\S+)$", text, re.M)))
             checks = sum(int(n) for n in re.findall(r"^# checks: (\d+)", text, re.M))
@@ -30,7 +38,7 @@ def main():
                 bad = 1
             passed += cases + checks
             failed += bad
-            print(f"{os.path.basename(path):32} {cases:4} cases {checks:6} checks {'FAILED' if bad else 'ok'}", flush=True)
+            print(f"{name:44} {cases:4} cases {checks:6} checks {'FAILED' if bad else 'ok'}", flush=True)
             if bad:
                 print(text[-6000:])
     if not programs:

@@ -152,7 +152,7 @@ uint16_t tw_f32_to_f16(float value); /* round to nearest even, NaN stays NaN */
 float tw_bf16_to_f32(uint16_t bits);
 uint16_t tw_f32_to_bf16(float value);
 double tw_dtype_load(tw_dtype dtype, const void *at);        /* any dtype to double (i64 beyond 2^53 rounds) */
-void tw_dtype_store(tw_dtype dtype, void *at, double value); /* integers: truncation, out of range wraps */
+void tw_dtype_store(tw_dtype dtype, void *at, double value); /* integers: see truncate in dtype.c */
 
 /* ---- environment ---- read once, at first use: TW_EAGER, TW_CHECK, TW_EXACT, TW_THREADS, TW_CACHE_DIR, TW_CACHE ...
  */

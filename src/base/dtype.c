@@ -140,11 +140,15 @@ double tw_dtype_load(tw_dtype dtype, const void *at)
     }
 }
 
-/* As x86's conversion does, for every target: truncation; NaN and out of range give INT64_MIN, then the low bits are
- * kept. */
-static int64_t truncate(double value)
+/* Beyond the range of i64 and i32 the nearest one, NaN becomes 0, the same for every target; narrower dtypes keep the
+ * low bits. */
+static int64_t truncate(tw_dtype dtype, double value)
 {
-    return value >= -0x1p63 && value < 0x1p63 ? (int64_t)value : INT64_MIN;
+    if (isnan(value))
+        return 0;
+    if (dtype == TW_I32)
+        value = fmin(fmax(value, INT32_MIN), INT32_MAX);
+    return value >= 0x1p63 ? INT64_MAX : value < -0x1p63 ? INT64_MIN : (int64_t)value;
 }
 
 /* double to f16/bf16 must round once: round to odd at f32 first (Boldo and Melquiond), then to nearest. */
@@ -161,7 +165,7 @@ static float to_odd(double value)
 
 void tw_dtype_store(tw_dtype dtype, void *at, double value)
 {
-    int64_t whole = tw_dtype_floating(dtype) ? 0 : truncate(value);
+    int64_t whole = tw_dtype_floating(dtype) ? 0 : truncate(dtype, value);
     float single = (float)value;
     uint16_t half;
     switch (dtype) {

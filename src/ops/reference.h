@@ -2,9 +2,10 @@
  *
  * Floating values are computed in double and rounded once to their dtype where a primitive stores its result; integers
  * are exact in 64 bits and wrap when stored. In exact mode nothing floating is rounded between operations: finite
- * differences and error bounds need that. Corner cases that the primitives' rows leave open are decided here: cast
- * floating to integer truncates; NaN and what doesn't fit 64 bits give INT64_MIN, then the low bits are kept idiv, fmod
- * of integers by zero give 0 shifts      by the width or more (a negative count too): 0, or the sign for shift_right
+ * differences and error bounds need that. Corner cases that the primitives' rows leave open are decided here:
+ *   cast        floating to integer truncates; NaN gives 0; beyond i64 and i32 the nearest; narrower keep the low bits
+ *   idiv, fmod  of integers by zero give 0
+ *   shifts      by the width or more (a negative count too): 0, or the sign for shift_right
  *   amax, amin  of nothing: the lowest or highest value; a NaN wins
  *   index       out of range (negative too): an error, TW_ERR_VALUE */
 #ifndef TW_OPS_REFERENCE_H

@@ -137,10 +137,16 @@ static bool compares(int code)
            code == TW_G_GE;
 }
 
-static int64_t truncated(double value)
+/* NaN stays. */
+static double within_i32(double value)
+{
+    return value > INT32_MAX ? INT32_MAX : value < INT32_MIN ? INT32_MIN : value;
+}
+
+static int64_t truncated(tw_dtype dtype, double value)
 {
     int64_t whole;
-    tw_dtype_store(TW_I64, &whole, value);
+    tw_dtype_store(TW_I64, &whole, dtype == TW_I32 ? within_i32(value) : value);
     return whole;
 }
 
@@ -149,7 +155,7 @@ static void cast_element(const wide *x, int64_t from, wide *y, int64_t to)
     if (y->f)
         y->f[to] = x->f ? x->f[from] : y->dtype == TW_F64 ? (double)x->i[from] : tw_reference_from_integer(x->i[from]);
     else if (x->f)
-        y->i[to] = y->dtype == TW_BOOL ? x->f[from] != 0 : truncated(x->f[from]);
+        y->i[to] = y->dtype == TW_BOOL ? x->f[from] != 0 : truncated(y->dtype, x->f[from]);
     else
         y->i[to] = x->i[from]; /* the driver wraps */
 }

@@ -568,9 +568,9 @@ emitted tw_emit_value(emitter *e, const tw_value *v, const tw_index *const *at, 
     }
     uint64_t key = key_of(e, v, v->type.rank, at);
     memo *known = find(e, key);
-    emitted x = known ? known->result
+    emitted x = known                                          ? known->result
                 : inside || own || !(f->stored || f->computed) ? emit_inside(e, v, at)
-                                                                : emit_load(e, v, at);
+                                                               : emit_load(e, v, at);
     if (x.v && !known)
         remember_key(e, key, x);
     e->condition = outer;

@@ -113,10 +113,31 @@ static tw_status prepare_dot_operand(scheduler *s, const tw_value *v)
     return TW_OK;
 }
 
-/* A view that keeps every element and their order: an epilogue goes on through it. */
-static bool keeps_elements(const tw_op *op)
+/* A view that keeps every element and their order, and whose index map back to the contraction's result folds to the
+ * plain variables that a contraction is pulled at: an epilogue goes on through it. */
+static bool keeps_elements(const scheduler *s, const tw_op *op, const tw_op *dot)
 {
-    return op->code == TW_G_RESHAPE;
+    const value_facts *from = facts_of(s, &dot->result[0]), *to = facts_of(s, &op->result[0]);
+    const tw_index *own[TW_MAX_RANK], *at[TW_MAX_RANK], *back[TW_MAX_RANK];
+    int rank = dot->result[0].type.rank;
+    int64_t row_major[2][TW_MAX_RANK], below[2] = {1, 1};
+    if (op->code != TW_G_RESHAPE)
+        return false;
+    for (int i = rank - 1; i >= 0; i--) {
+        own[i] = tw_ix_var(s->arena, i, from->shape[i]);
+        row_major[0][i] = below[0];
+        below[0] *= from->shape[i];
+    }
+    for (int i = op->result[0].type.rank - 1; i >= 0; i--) {
+        row_major[1][i] = below[1];
+        below[1] *= to->shape[i];
+    }
+    tw_ix_unravel(s->arena, tw_ix_linear(s->arena, rank, own, row_major[0]), op->result[0].type.rank, to->shape, at);
+    tw_ix_unravel(s->arena, tw_ix_linear(s->arena, op->result[0].type.rank, at, row_major[1]), rank, from->shape, back);
+    for (int i = 0; i < rank; i++)
+        if (!tw_ix_equal(back[i], own[i]))
+            return false;
+    return true;
 }
 
 static tw_status visit_heavy(scheduler *s, const tw_op *op, value_facts *f)
@@ -159,8 +180,8 @@ static void visit_pulled(scheduler *s, const tw_op *op, value_facts *f)
     for (uint32_t i = 0; i < op->operands; i++) {
         const tw_value *x = op->operand[i];
         const tw_op *open = open_dot(s, x);
-        bool one_to_one =
-            op->info->class == TW_CLASS_POINTWISE ? facts_of(s, x)->count == f->count : keeps_elements(op);
+        bool one_to_one = op->info->class == TW_CLASS_POINTWISE ? facts_of(s, x)->count == f->count
+                                                                : open && keeps_elements(s, op, open);
         if (open && (!one_to_one || (dot && dot != open))) {
             close_dot(s, x);
             open = NULL;

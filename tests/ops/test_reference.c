@@ -106,12 +106,12 @@ static void values_round_once_to_their_dtype(void **state)
     EXPECT(&f, tw_g_cast(f.g, big, TW_F32), {0x1p60 + 0x1p37});
 }
 
-static void casts_to_integers_truncate_and_wrap(void **state)
+static void casts_to_integers_truncate_and_saturate(void **state)
 {
     (void)state;
     fixture f = start();
     EXPECT(&f, tw_g_cast(f.g, INPUT(&f, TW_F32, S(5), {-1.9, 2.9, 4294967296.0 + 7 * 512, NAN, -2147483648.0}), TW_I32),
-           {-1, 2, 7 * 512, 0, INT32_MIN});
+           {-1, 2, INT32_MAX, 0, INT32_MIN});
     f = start();
     EXPECT(&f, tw_g_cast(f.g, INPUT(&f, TW_F32, S(3), {NAN, 0, -0.5}), TW_BOOL), {1, 0, 1});
     f = start();
@@ -287,7 +287,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(philox_gives_the_published_words),
         cmocka_unit_test(values_round_once_to_their_dtype),
-        cmocka_unit_test(casts_to_integers_truncate_and_wrap),
+        cmocka_unit_test(casts_to_integers_truncate_and_saturate),
         cmocka_unit_test(integers_wrap_and_divide_by_zero_to_zero),
         cmocka_unit_test(reductions_follow_nan_and_signed_zero),
         cmocka_unit_test(views_name_the_right_elements),

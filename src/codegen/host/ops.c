@@ -127,13 +127,29 @@ static LLVMValueRef binary_intrinsic(cg *x, const char *name, LLVMValueRef a, LL
     return cg_intrinsic(x, name, &type, 1, arguments, 2);
 }
 
+static bool harmless_divisor(LLVMValueRef c)
+{
+    return c && LLVMIsAConstantInt(c) && LLVMConstIntGetSExtValue(c) != 0 && LLVMConstIntGetSExtValue(c) != -1;
+}
+
+/* Constants, none of them 0 or -1. */
+static bool divides_safely(LLVMValueRef b)
+{
+    if (!is_vector(b))
+        return harmless_divisor(b);
+    for (unsigned i = 0; i < LLVMGetVectorSize(LLVMTypeOf(b)); i++)
+        if (!LLVMIsConstant(b) || !harmless_divisor(LLVMGetAggregateElement(b, i)))
+            return false;
+    return true;
+}
+
 /* Integer division never traps: x / 0 = 0, x rem 0 = 0, and the one overflow wraps. */
 static LLVMValueRef divide_integers(cg *x, bool remainder, tw_dtype dtype, LLVMValueRef a, LLVMValueRef b)
 {
     bool sign = tw_dtype_signed(dtype);
     LLVMValueRef one = constant_like(x, b, dtype, 0, 1), zero = constant_like(x, b, dtype, 0, 0), safe = b, bad = NULL,
                  minus = NULL;
-    if (!LLVMIsConstant(b) || LLVMIsNull(b)) {
+    if (!divides_safely(b)) {
         bad = LLVMBuildICmp(x->b, LLVMIntEQ, b, zero, "");
         safe = LLVMBuildSelect(x->b, bad, one, b, "");
         if (sign) {
@@ -235,6 +251,12 @@ static LLVMValueRef to_odd(cg *x, LLVMValueRef v)
     return LLVMBuildBitCast(x->b, odd, f32, "");
 }
 
+/* Truncates; beyond the integers' range the nearest one, NaN becomes 0: the same on every machine. */
+static LLVMValueRef to_integer(cg *x, LLVMValueRef v, LLVMTypeRef type)
+{
+    return cg_intrinsic(x, "llvm.fptosi.sat", (LLVMTypeRef[]){type, LLVMTypeOf(v)}, 2, &v, 1);
+}
+
 static LLVMValueRef cast(cg *x, LLVMValueRef v, tw_dtype from, tw_dtype to)
 {
     if (from == to)
@@ -254,8 +276,8 @@ static LLVMValueRef cast(cg *x, LLVMValueRef v, tw_dtype from, tw_dtype to)
     if (tw_dtype_floating(from)) {
         LLVMTypeRef i64 = like(v, LLVMInt64TypeInContext(x->c));
         if (wants >= 4 && tw_dtype_signed(to))
-            return LLVMBuildFPToSI(x->b, cg_widen(x, v, from), type, "");
-        LLVMValueRef whole = LLVMBuildFPToSI(x->b, cg_widen(x, v, from), i64, "");
+            return to_integer(x, cg_widen(x, v, from), type);
+        LLVMValueRef whole = to_integer(x, cg_widen(x, v, from), i64);
         return wants < 8 ? LLVMBuildTrunc(x->b, whole, type, "") : whole;
     }
     if (tw_dtype_floating(to)) {
@@ -322,6 +344,12 @@ static LLVMValueRef absolute(cg *x, tw_dtype dtype, LLVMValueRef v)
     return cg_intrinsic(x, "llvm.abs", &type, 1, arguments, 2);
 }
 
+/* LLVM would narrow the operation to half precision, where its minimum of x86 (LLVM 19) loses a NaN beside a zero. */
+static LLVMValueRef in_single(cg *x, LLVMValueRef v, tw_dtype dtype)
+{
+    return half(dtype) ? unary_intrinsic(x, "llvm.arithmetic.fence", v) : v;
+}
+
 static LLVMValueRef apply(cg *x, const tw_op *op, const LLVMValueRef *given)
 {
     tw_dtype dtype = (tw_dtype)op->operand[op->code == TW_T_SELECT ? 1 : 0]->type.dtype;
@@ -353,6 +381,9 @@ static LLVMValueRef apply(cg *x, const tw_op *op, const LLVMValueRef *given)
         return cg_round_to(x, ldexp_(x, computed, v[0], v[1]), dtype);
     case TW_T_MULHI:
         return mul_high(x, computed, v[0], v[1]);
+    case TW_T_MIN:
+    case TW_T_MAX:
+        return cg_round_to(x, cg_binary(x, op->code, computed, in_single(x, v[0], dtype), v[1]), dtype);
     default:
         return cg_round_to(x, cg_binary(x, op->code, computed, v[0], v[1]), dtype);
     }
