@@ -6,10 +6,11 @@ GRAPHS ?= 2000
 SEED ?= 1
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo build test bench lint check-sanitize docs install clean
+.PHONY: help demo build test check-random bench lint format check-sanitize docs install clean
 help:
 	@echo "make demo            set up, build, train a GPT on the King James text, print a sample"
 	@echo "make test            set up, build, run the tests"
+	@echo "make check-random    random graphs against the reference (GRAPHS=$(GRAPHS), SEED=$(SEED))"
 	@echo "make bench SUITE=s   benchmarks beside PyTorch (train); rows go to bench/results/"
 	@echo "make lint            layout of the code, direction of the includes"
 	@echo "make check-sanitize  tests under AddressSanitizer and UBSan"
@@ -30,6 +31,9 @@ demo: build
 
 test: build
 	@python3 tools/run_tests.py $(BUILD)
+
+check-random: build
+	@TW_CACHE=0 $(BUILD)/tests/random/check_random --graphs $(GRAPHS) --seed $(SEED)
 
 bench: build
 	@bench/setup_peers.sh
