@@ -33,6 +33,49 @@ static bool floating(const tw_value *v)
     return v && tw_dtype_floating((tw_dtype)v->type.dtype);
 }
 
+/* ---- adding up ---- */
+
+/* Is there a dimension along which the two slices, both without steps, do not meet? */
+static bool apart(const tw_op *x, const tw_op *y)
+{
+    for (int i = 0; i < x->result[0].type.rank; i++) {
+        const tw_op *both[] = {x, y};
+        int64_t from[2], to[2];
+        bool plain = true;
+        for (int j = 0; j < 2; j++) {
+            tw_dim start = both[j]->attr[0].dims.v[i], size = both[j]->operand[1]->type.dims[i];
+            plain = plain && tw_dim_constant(start) && tw_dim_constant(size) && both[j]->attr[1].dims.v[i] == 1;
+            from[j] = start;
+            to[j] = start + size;
+        }
+        if (plain && (to[0] <= from[1] || to[1] <= from[0]))
+            return true;
+    }
+    return false;
+}
+
+static bool all_zero(const tw_value *v)
+{
+    return v->def && v->def->code == TW_G_FULL && v->def->attr[1].f == 0;
+}
+
+/* Is v zeros with slices written that all stay clear of `slice`? */
+static bool clear_of(const tw_value *v, const tw_op *slice)
+{
+    while (v->def && v->def->code == TW_G_SLICE_UPDATE && apart(v->def, slice))
+        v = v->def->operand[0];
+    return all_zero(v);
+}
+
+tw_value *tw_derive_accumulate(tw_graph *g, tw_value *sum, tw_value *more)
+{
+    const tw_op *slice = more->def;
+    if (slice && slice->code == TW_G_SLICE_UPDATE && all_zero(slice->operand[0]) && clear_of(sum, slice))
+        return tw_g_slice_update(g, sum, slice->operand[1], slice->attr[0].dims.n, slice->attr[0].dims.v,
+                                 slice->attr[1].dims.n, slice->attr[1].dims.v);
+    return tw_g_add(g, sum, more);
+}
+
 /* ---- reverse mode over the operations that follow `before` ---- */
 
 typedef struct reverse {
@@ -45,7 +88,7 @@ typedef struct reverse {
 static tw_status accumulate(reverse *r, const tw_value *v, tw_value *grad)
 {
     tw_value **sum = &r->grad[v->id];
-    *sum = *sum ? tw_g_add(r->g, *sum, grad) : grad;
+    *sum = *sum ? tw_derive_accumulate(r->g, *sum, grad) : grad;
     return *sum ? TW_OK : failed();
 }
 

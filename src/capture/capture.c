@@ -69,6 +69,8 @@ void tw_capture_kind_times(uint64_t ns[TW_KINDS])
     memset(ns, 0, TW_KINDS * sizeof *ns);
     while (plans && tw_map_next(plans, &cursor, &key, &value)) {
         tw_executable *e = ((known *)value)->executable;
+        if (e)
+            tw_executable_say_times(e);
         for (int l = 0; e && l < e->plan->launches; l++) {
             ns[e->plan->kernel[e->plan->launch[l].kernel].kind] += e->ns[l];
             e->ns[l] = 0;

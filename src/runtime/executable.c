@@ -73,6 +73,27 @@ tw_status tw_executable_create(tw_plan *plan, tw_executable **executable)
     return status;
 }
 
+void tw_executable_say_times(const tw_executable *e)
+{
+    if (!e->runs || !tw_log_on(TW_LOG_TIMING))
+        return;
+    for (int k = 0; k < e->plan->kernels; k++) {
+        double ns = 0, flops = 0, bytes = 0;
+        int launches = 0;
+        for (int l = 0; l < e->plan->launches; l++) {
+            const tw_plan_launch *launch = &e->plan->launch[l];
+            if (launch->kernel != k)
+                continue;
+            launches++;
+            ns += (double)e->ns[l] / (double)e->runs;
+            flops += (double)launch->flops;
+            bytes += (double)launch->bytes;
+        }
+        tw_say(TW_LOG_TIMING, "%9.3f ms a run in %3d launches, %6.1f GFLOP/s, %6.1f GB/s: %s", ns * 1e-6, launches,
+               flops / ns, bytes / ns, e->plan->kernel[k].name);
+    }
+}
+
 void tw_executable_destroy(tw_executable *e)
 {
     if (!e)

@@ -21,6 +21,7 @@ typedef struct tw_executable {
 /* Compiles the plan's kernels, on several threads where there are cores. Takes over the plan (also on failure). */
 tw_status tw_executable_create(tw_plan *plan, tw_executable **executable);
 void tw_executable_destroy(tw_executable *e);
+void tw_executable_say_times(const tw_executable *e); /* under TW_LOG=timing: what the launches of each kernel took */
 
 /* inputs[i], outputs[i]: addresses of contiguous row-major values, in the graph's order. Blocks until done. */
 tw_status tw_execute(tw_executable *e, void *const *inputs, void *const *outputs);

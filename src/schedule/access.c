@@ -1,10 +1,29 @@
 /* Which element of an operand an element of a result is made from: the index maps of views, joins and gathers. */
 #include "schedule/internal.h"
 
-static void add_guard(access *out, const tw_index *x, int64_t low, int64_t high)
+/* low <= x < high is low/c <= x/c < high/c where c divides both bounds: a test of fewer variables, that more elements
+ * share. */
+static void coarsen(tw_arena *a, const tw_index **x, int64_t *low, int64_t *high)
+{
+    for (int i = 0; *x && i < (*x)->terms; i++) {
+        int64_t c = (*x)->term[i].coefficient < 0 ? -(*x)->term[i].coefficient : (*x)->term[i].coefficient;
+        if (c <= 1 || *low % c != 0 || *high % c != 0)
+            continue;
+        const tw_index *quotient = tw_ix_div(a, *x, c);
+        if (!quotient || quotient->terms >= (*x)->terms)
+            continue;
+        *x = quotient;
+        *low /= c;
+        *high /= c;
+        i = -1;
+    }
+}
+
+static void add_guard(tw_arena *a, access *out, const tw_index *x, int64_t low, int64_t high)
 {
     if (x && x->low >= low && x->high < high)
         return; /* always true */
+    coarsen(a, &x, &low, &high);
     out->guard[out->guards++] = (guard){x, low, high};
 }
 
@@ -25,10 +44,10 @@ static const tw_index *sliced_from(tw_arena *a, const tw_index *at, int64_t star
 {
     const tw_index *distance = step > 0 ? tw_ix_offset(a, at, -start) : tw_ix_offset(a, tw_ix_scale(a, at, -1), start);
     int64_t by = step > 0 ? step : -step;
-    add_guard(out, distance, 0, n * by);
+    add_guard(a, out, distance, 0, n * by);
     if (by == 1)
         return distance;
-    add_guard(out, tw_ix_mod(a, distance, by), 0, 1);
+    add_guard(a, out, tw_ix_mod(a, distance, by), 0, 1);
     return tw_ix_div(a, distance, by);
 }
 
@@ -40,7 +59,7 @@ static tw_status joined(scheduler *s, const tw_op *op, uint32_t which, const tw_
     for (int i = 0; i < op->operand[which]->type.rank; i++)
         out->at[i] = at[i];
     out->at[axis] = tw_ix_offset(s->arena, at[axis], -before);
-    add_guard(out, out->at[axis], 0, facts_of(s, op->operand[which])->shape[axis]);
+    add_guard(s->arena, out, out->at[axis], 0, facts_of(s, op->operand[which])->shape[axis]);
     return TW_OK;
 }
 
@@ -86,7 +105,7 @@ static void viewed(scheduler *s, const tw_op *op, const tw_index *const *at, acc
     case TW_G_PAD:
         for (int i = 0; i < rank; i++) {
             out->at[i] = tw_ix_offset(s->arena, at[i], -attr[0].dims.v[i]);
-            add_guard(out, out->at[i], 0, x->type.dims[i]);
+            add_guard(s->arena, out, out->at[i], 0, x->type.dims[i]);
         }
         return;
     }

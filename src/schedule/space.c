@@ -43,6 +43,21 @@ static bool split_for(group *k, const tw_index *x)
     return false;
 }
 
+/* A guard that holds for whole runs of a variable: split there, so that the test is one of the outer part alone. */
+static bool split_at_guard(group *k, const tw_index *x, int64_t period)
+{
+    enum { SHORTEST_RUN = 16 };
+    for (int i = 0; i < x->terms; i++) {
+        const tw_term *t = &x->term[i];
+        if (t->atom->kind != TW_ATOM_VAR || t->coefficient <= 0 || period % t->coefficient != 0)
+            continue;
+        int64_t inner = period / t->coefficient, extent = k->dim[t->atom->var];
+        if (inner >= SHORTEST_RUN && extent > inner && extent % inner == 0 && split_dim(k, t->atom->var, inner))
+            return true;
+    }
+    return false;
+}
+
 static tw_status trace_all(scheduler *s, const group *k, int number, trace *all)
 {
     frame f;
@@ -83,7 +98,8 @@ tw_status tw_schedule_refine(scheduler *s, group *k, int number)
         bool changed = false;
         TW_TRY(trace_all(s, k, number, &t));
         for (int i = 0; i < t.entries && !changed; i++)
-            changed = t.entry[i].linear && split_for(k, t.entry[i].linear);
+            changed = t.entry[i].linear && (split_for(k, t.entry[i].linear) ||
+                                            split_at_guard(k, t.entry[i].linear, t.entry[i].period));
         if (!changed)
             break;
     }

@@ -71,6 +71,24 @@ void tw_trace_expression(trace *t, const tw_index *x)
         *e = (trace_entry){.kind = TRACE_EXPRESSION, .linear = x};
 }
 
+static int64_t common_divisor(int64_t a, int64_t b)
+{
+    while (b) {
+        int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a < 0 ? -a : a;
+}
+
+/* A guard changes its answer at multiples of its period only. */
+static void trace_guard(trace *t, const guard *g)
+{
+    tw_trace_expression(t, g->x);
+    if (t->status == TW_OK)
+        t->entry[t->entries - 1].period = common_divisor(g->low - g->x->constant, g->high - g->x->constant);
+}
+
 static void add_value(trace *t, int kind, const tw_value *v, const tw_index *const *at)
 {
     const value_facts *f = facts_of(t->s, v);
@@ -200,7 +218,7 @@ static void trace_inside(trace *t, const tw_value *v, const tw_index *const *at)
             if ((t->status = tw_schedule_access(t->s, op, i, at, &x)) != TW_OK)
                 return;
             for (int g = 0; g < x.guards; g++)
-                tw_trace_expression(t, x.guard[g].x);
+                trace_guard(t, &x.guard[g]);
             for (int d = 0; d < op->operand[i]->type.rank; d++)
                 trace_reads(t, x.at[d]);
             tw_trace_value(t, op->operand[i], x.at, false);

@@ -173,7 +173,57 @@ static bool cat_of_few(tw_graph *g, const tw_op *op, tw_value **replacement)
     return true;
 }
 
+enum { MOST_PARTS = 32 };
+
+/* The one dimension in which `op` (a slice_update without steps) does not write everything; -1: none or several. */
+static int written_axis(const tw_op *op)
+{
+    int axis = -1;
+    for (int i = 0; i < op->result[0].type.rank; i++) {
+        tw_dim start = op->attr[0].dims.v[i], size = op->operand[1]->type.dims[i];
+        if (!tw_dim_constant(start) || !tw_dim_constant(size) || op->attr[1].dims.v[i] != 1)
+            return -1;
+        if (size == op->result[0].type.dims[i])
+            continue;
+        if (axis >= 0)
+            return -1;
+        axis = i;
+    }
+    return axis;
+}
+
+/* Slices written one after another that together are everything, each once: a cat, whatever was below. */
+static bool written_in_parts(tw_graph *g, const tw_op *op, tw_value **replacement)
+{
+    const tw_op *part[MOST_PARTS];
+    tw_value *piece[MOST_PARTS];
+    int parts = 0, axis = written_axis(op);
+    int64_t covered = 0;
+    for (const tw_op *p = op; axis >= 0 && p && parts < MOST_PARTS && written_axis(p) == axis;
+         p = made_by(p->operand[0], TW_G_SLICE_UPDATE)) {
+        part[parts++] = p;
+        covered += p->operand[1]->type.dims[axis];
+        if (covered >= op->result[0].type.dims[axis])
+            break;
+    }
+    if (!parts || covered != op->result[0].type.dims[axis])
+        return false;
+    int64_t next = 0;
+    for (int n = 0; n < parts; n++) { /* the piece that begins where the last one ended */
+        piece[n] = NULL;
+        for (int i = 0; i < parts; i++)
+            if (part[i]->attr[0].dims.v[axis] == next && part[i]->operand[1]->type.dims[axis] > 0)
+                piece[n] = part[i]->operand[1];
+        if (!piece[n])
+            return false;
+        next += piece[n]->type.dims[axis];
+    }
+    *replacement = tw_g_cat(g, parts, piece, axis);
+    return true;
+}
+
 static const tw_rewrite_rule rules[] = {
+    {TW_G_SLICE_UPDATE, "slices written side by side are a cat", written_in_parts},
     {TW_G_RESHAPE, "reshape to the same shape", identity},
     {TW_G_RESHAPE, "reshape of a reshape", reshape_of_reshape},
     {TW_G_RESHAPE, "reshape of a constant", of_constant},

@@ -204,7 +204,7 @@ static tw_status add_grad(walk *w, tw_tensor *t, tw_value *grad)
     entry *e = entry_of(w, t);
     if (!e)
         return TW_ERR_MEMORY;
-    e->grad = e->grad ? tw_g_add(tw_segment_current()->g, e->grad, grad) : grad;
+    e->grad = e->grad ? tw_derive_accumulate(tw_segment_current()->g, e->grad, grad) : grad;
     return e->grad ? TW_OK : tw_error_code();
 }
 
