@@ -9,8 +9,8 @@
  * graph; the rest are values of g. */
 tw_status tw_derive(tw_graph *g, const tw_op *op, tw_value *const *operand, tw_value *result, tw_value *grad,
                     uint32_t needed, tw_value **gradients);
-/* Two contributions to one gradient, added up; parts of a tensor that do not overlap are put side by side instead. NULL:
- * error. */
+/* Two contributions to one gradient, added up; parts of a tensor that do not overlap are put side by side instead.
+ * NULL: error. */
 tw_value *tw_derive_accumulate(tw_graph *g, tw_value *sum, tw_value *more);
 bool tw_derive_reads_operand(int code, uint32_t i);
 bool tw_derive_reads_result(int code);

@@ -12,7 +12,8 @@ struct tw_arena {
     size_t used, total; /* in the current block; in all */
 };
 
-enum { DEFAULT_BLOCK = 16 * 1024, LARGEST_GROWTH = 4 * 1024 * 1024 };
+enum { DEFAULT_BLOCK = 16 * 1024, LARGEST_GROWTH = 96 * 1024 };
+/* Below what malloc maps and unmaps each time: recording makes an arena a step, whose pages should stay. */
 
 static arena_block *new_block(size_t bytes)
 {

@@ -357,7 +357,35 @@ static tw_status run_segment(const tw_graph *g, tw_segment_io *io)
     return run_executable(k->executable, io);
 }
 
+/* ---- compiled functions ---- */
+
+static tw_prepared *prepare(const tw_graph *g, const tw_segment_io *io, const char *reason)
+{
+    known *k = find(key_of(g, io));
+    if (!k) {
+        tw_error(TW_ERR_MEMORY, "compile: out of memory");
+        return NULL;
+    }
+    if (!k->executable) {
+        uint64_t start = tw_os_now_ns();
+        tw_say(TW_LOG_GUARDS, "a function of %d operations is compiled: %s", operations_in(g), reason);
+        if (tw_compile_graph(g, io->in_place, &k->executable) != TW_OK)
+            return NULL;
+        stats.compiled++;
+        stats.compile_ns = tw_os_now_ns() - start;
+    }
+    return (tw_prepared *)k->executable;
+}
+
+static tw_status run_prepared(tw_prepared *plan, tw_segment_io *io)
+{
+    stats.hits++;
+    return run_executable((tw_executable *)plan, io);
+}
+
 __attribute__((constructor)) void tw_library_init(void)
 {
     tw_segment_runner = run_segment;
+    tw_segment_preparer = prepare;
+    tw_prepared_runner = run_prepared;
 }

@@ -127,7 +127,7 @@ typedef struct trace_entry {
     const tw_value *value;
     const tw_index *at[TW_MAX_RANK];
     const tw_index
-        *linear; /* LOAD: offset in its memory; OWN: row-major number of the element; EXPRESSION: the expression */
+        *linear;    /* LOAD: offset in its memory; OWN: row-major number of the element; EXPRESSION: the expression */
     int64_t period; /* EXPRESSION that is a guard: see trace_guard; else 0 */
 } trace_entry;
 typedef struct trace {

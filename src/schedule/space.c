@@ -98,8 +98,8 @@ tw_status tw_schedule_refine(scheduler *s, group *k, int number)
         bool changed = false;
         TW_TRY(trace_all(s, k, number, &t));
         for (int i = 0; i < t.entries && !changed; i++)
-            changed = t.entry[i].linear && (split_for(k, t.entry[i].linear) ||
-                                            split_at_guard(k, t.entry[i].linear, t.entry[i].period));
+            changed = t.entry[i].linear &&
+                      (split_for(k, t.entry[i].linear) || split_at_guard(k, t.entry[i].linear, t.entry[i].period));
         if (!changed)
             break;
     }

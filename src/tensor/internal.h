@@ -57,12 +57,32 @@ typedef struct segment {
     tw_graph *g;
     tw_vec(tw_tensor *) pending; /* NULL where the tensor died */
     tw_vec(storage *) inputs;
-    bool running;
+    tw_vec(
+        tw_tensor *) holders; /* by input: the tensor whose content it is; only while traced (may be dead otherwise) */
+    bool running, traced, eager; /* eager: TW_EAGER when it was opened */
 } segment;
+
+typedef struct pending_result { /* a pending tensor that somebody still holds, and where its content goes */
+    tw_tensor *t;
+    storage *storage;
+} pending_result;
+
+typedef struct results {
+    pending_result *item;
+    tw_value **value;
+    void **output, **input;
+    int *in_place, count;
+    bool *done;
+} results;
+
+/* Runs what the segment holds in place of the usual runner. */
+typedef tw_status tw_segment_sink(void *user, segment *s, const results *r, tw_segment_io *io);
 
 segment *tw_segment_current(void);       /* NULL: no memory */
 tw_value *tw_tensor_value(tw_tensor *t); /* in the current segment; NULL: error set */
 tw_status tw_segment_flush(void);
+tw_status tw_segment_flush_into(tw_segment_sink *sink, void *user);
+int tw_segment_renews(const segment *s, const tw_tensor *t);
 
 tw_tensor *tw_tensor_create(tw_dtype dtype, int rank,
                             const int64_t *shape); /* materialised by the caller; owned by the scope */

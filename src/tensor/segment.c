@@ -7,6 +7,8 @@
 enum { MOST_VALUES = 40000 };
 
 tw_run_segment *tw_segment_runner;
+tw_prepare_segment *tw_segment_preparer;
+tw_run_prepared *tw_prepared_runner;
 
 static _Thread_local segment current;
 static _Atomic uint64_t next_number = 1;
@@ -15,7 +17,8 @@ static bool open_segment(segment *s)
 {
     s->g = tw_graph_create(&tw_graph_table);
     s->number = atomic_fetch_add(&next_number, 1);
-    s->pending.count = s->inputs.count = 0;
+    s->eager = tw_env_on("TW_EAGER");
+    s->pending.count = s->inputs.count = s->holders.count = 0;
     return s->g != NULL;
 }
 
@@ -40,6 +43,8 @@ tw_value *tw_tensor_value(tw_tensor *t)
     if (!v || !tw_vec_push(&s->inputs, t->storage))
         return NULL;
     t->storage->references++;
+    if (s->traced && !tw_vec_push(&s->holders, tw_keep(t)))
+        return NULL;
     t->segment = s->number;
     t->value = v;
     t->input = (int)s->inputs.count - 1;
@@ -85,19 +90,6 @@ static bool wanted(const tw_tensor *t)
     return t && t->status == TW_OK && (t->references > t->idle || tw_tape_keeps(t));
 }
 
-typedef struct result {
-    tw_tensor *t;
-    storage *storage;
-} result;
-
-typedef struct results {
-    result *item;
-    tw_value **value;
-    void **output, **input;
-    int *in_place, count;
-    bool *done;
-} results;
-
 static bool allocate_results(const segment *s, results *r)
 {
     size_t n = s->pending.count + 1, m = s->inputs.count + 1;
@@ -121,7 +113,7 @@ static void free_results(results *r)
 }
 
 /* A new content may be written over the old one if nobody but this tensor and the segment holds the storage. */
-static int renews(const segment *s, const tw_tensor *t)
+int tw_segment_renews(const segment *s, const tw_tensor *t)
 {
     bool alone = t->input >= 0 && t->storage && s->inputs.data[t->input] == t->storage && t->storage->references == 2;
     return alone ? t->input : -1;
@@ -136,7 +128,7 @@ static tw_status collect(segment *s, results *r)
         int k = r->count++;
         r->item[k].t = t;
         r->value[k] = t->value;
-        r->in_place[k] = renews(s, t);
+        r->in_place[k] = tw_segment_renews(s, t);
         if (r->in_place[k] < 0) {
             r->item[k].storage = tw_storage_create((size_t)t->count * tw_dtype_size(t->dtype));
             if (!r->item[k].storage)
@@ -179,25 +171,33 @@ static void hand_out(segment *s, results *r, tw_status status)
 
 tw_status tw_segment_flush(void)
 {
+    return tw_segment_flush_into(NULL, NULL);
+}
+
+tw_status tw_segment_flush_into(tw_segment_sink *sink, void *user)
+{
     segment *s = tw_segment_current();
     results r = {0};
     if (!s)
         return TW_ERR_MEMORY;
-    if (s->running || s->pending.count == 0)
+    if (s->running || (s->pending.count == 0 && !sink))
         return TW_OK;
     s->running = true;
     tw_status status = allocate_results(s, &r) ? collect(s, &r) : TW_ERR_MEMORY;
     if (status == TW_OK && r.count > 0) {
         tw_segment_io io = {(int)s->inputs.count, r.count, r.input, r.output, r.in_place, r.done};
-        status = tw_segment_runner ? tw_segment_runner(s->g, &io)
-                                   : tw_error(TW_ERR_INTERNAL, "no runner for recorded operations");
+        status = sink                ? sink(user, s, &r, &io)
+                 : tw_segment_runner ? tw_segment_runner(s->g, &io)
+                                     : tw_error(TW_ERR_INTERNAL, "no runner for recorded operations");
     }
     hand_out(s, &r, status);
     free_results(&r);
     for (size_t i = 0; i < s->inputs.count; i++)
         tw_storage_release(s->inputs.data[i]);
+    for (size_t i = 0; i < s->holders.count; i++)
+        tw_release(s->holders.data[i]);
     tw_graph_destroy(s->g);
-    s->running = false;
+    s->running = s->traced = false;
     s->g = NULL;
     return open_segment(s) ? status : TW_ERR_MEMORY;
 }
@@ -233,7 +233,7 @@ tw_tensor *tw_record(int code, int operands, tw_tensor *const *operand, const tw
     if (tracked && t->status == TW_OK && tw_dtype_floating(t->dtype) &&
         tw_tape_add(t, code, operands, operand, op) != TW_OK)
         t->status = TW_ERR_MEMORY;
-    if (tw_env_on("TW_EAGER") && t->status == TW_OK && tw_segment_flush() != TW_OK)
+    if (s->eager && t->status == TW_OK && tw_segment_flush() != TW_OK)
         t->status = tw_error_code();
     return t;
 }
