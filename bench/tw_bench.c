@@ -2,8 +2,9 @@
  * be interleaved with those of a peer in another process.
  *
  *   tw_bench train LAYERS DIM HEADS CONTEXT BATCH DATA [WEIGHTS]   "step": one training step; answers "MS LOSS"
- *   tw_bench record                                                 "step": records nodes; answers "NS_A_NODE NS_A_CALL"
- *   tw_bench peak                                                   prints the FMA peak of all threads, GFLOP/s
+ *   tw_bench record                                                 "step": records nodes; answers "NS_A_NODE
+ * NS_A_CALL" tw_bench peak                                                   prints the FMA peak of all threads,
+ * GFLOP/s
  *
  * train: bytes are the tokens (256 of them); WEIGHTS, if given, gets the initial weights. The first answer includes the
  * compilation. "memory" answers the peak bytes since it was last asked; "operations" and "compiled" choose the tier. */

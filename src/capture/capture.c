@@ -385,6 +385,8 @@ static tw_status run_prepared(tw_prepared *plan, tw_segment_io *io)
 
 __attribute__((constructor)) void tw_library_init(void)
 {
+    for (size_t i = 0; i < TW_COUNT(passes); i++)
+        tw_pass_register(&passes[i]);
     tw_segment_runner = run_segment;
     tw_segment_preparer = prepare;
     tw_prepared_runner = run_prepared;

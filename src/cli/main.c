@@ -7,6 +7,8 @@ static const struct {
 } commands[] = {
     {"train", "train a GPT on a text file", cmd_train},
     {"generate", "continue a text with a trained model", cmd_generate},
+    {"run", "run a graph that is written as text", cmd_run},
+    {"opt", "apply passes to a graph that is written as text", cmd_opt},
     {"ops", "list the operations", cmd_ops},
     {"devices", "say what this machine offers", cmd_devices},
 };

@@ -10,9 +10,9 @@ int cli_fail(const char *command)
     return 1;
 }
 
-static void print_help(const char *command, const char *about, const option *options, int count)
+static void print_help(const char *command, const char *about, const option *options, int count, bool file)
 {
-    printf("usage: tw %s [options]\n\n%s\n\noptions:\n", command, about);
+    printf("usage: tw %s [options]%s\n\n%s\n\noptions:\n", command, file ? " FILE" : "", about);
     for (int i = 0; i < count; i++) {
         char left[64];
         snprintf(left, sizeof left, "%s %s", options[i].name, options[i].argument ? options[i].argument : "");
@@ -49,21 +49,25 @@ static bool set(const char *command, const option *o, const char *value)
     return false;
 }
 
-bool cli_parse(const char *command, const char *about, const option *options, int count, int argc, char **argv,
-               int *code)
+static bool parse(const char *command, const char *about, const option *options, int count, int argc, char **argv,
+                  const char **file, int *code)
 {
     *code = 2;
     for (int i = 0; i < argc; i++) {
         const option *found = NULL;
         size_t length = strcspn(argv[i], "=");
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-            print_help(command, about, options, count);
+            print_help(command, about, options, count, file);
             *code = 0;
             return false;
         }
         for (int k = 0; k < count; k++)
             if (strlen(options[k].name) == length && !strncmp(options[k].name, argv[i], length))
                 found = &options[k];
+        if (!found && file && !*file && (argv[i][0] != '-' || !argv[i][1])) {
+            *file = argv[i];
+            continue;
+        }
         if (!found) {
             fprintf(stderr, "tw %s: unknown option '%s'; tw %s --help lists them\n", command, argv[i], command);
             return false;
@@ -79,5 +83,22 @@ bool cli_parse(const char *command, const char *about, const option *options, in
         if (!set(command, found, value))
             return false;
     }
+    if (file && !*file) {
+        fprintf(stderr, "tw %s: no FILE given; tw %s --help says more\n", command, command);
+        return false;
+    }
     return true;
+}
+
+bool cli_parse(const char *command, const char *about, const option *options, int count, int argc, char **argv,
+               int *code)
+{
+    return parse(command, about, options, count, argc, argv, NULL, code);
+}
+
+bool cli_parse_file(const char *command, const char *about, const option *options, int count, int argc, char **argv,
+                    const char **file, int *code)
+{
+    *file = NULL;
+    return parse(command, about, options, count, argc, argv, file, code);
 }

@@ -1,4 +1,6 @@
 /* Facts about a graph: use counts, users, and a structural hash. */
+#include <math.h>
+
 #include "ir/internal.h"
 
 static void count_uses(const tw_block *block, uint32_t *counts)
@@ -60,7 +62,7 @@ static void hash_dim(hasher *x, tw_dim d)
 {
     tw_dim_step steps[64];
     int count = d >= 0 || !x->g->dims ? -1 : tw_dim_steps(x->g, d, steps, TW_COUNT(steps));
-    x->h = tw_hash_u64(x->h, (uint64_t)d);
+    x->h = tw_hash_u64(x->h, count < 0 ? (uint64_t)d : UINT64_MAX); /* handles depend on the order of making */
     for (int i = 0; i < count; i++)
         x->h = tw_hash_u64(tw_hash_u64(x->h, (uint64_t)steps[i].kind), (uint64_t)steps[i].value);
 }
@@ -85,7 +87,8 @@ static void hash_block(hasher *x, const tw_block *block)
         for (int i = 0; i < op->info->attrs; i++) {
             tw_attr_kind kind = op->info->attr_info[i].kind;
             if (kind != TW_ATTR_DIMS && kind != TW_ATTR_INTS) {
-                x->h = tw_hash_u64(x->h, (uint64_t)op->attr[i].i);
+                bool nan = kind == TW_ATTR_FLOAT && isnan(op->attr[i].f); /* one NaN: the text has no more */
+                x->h = tw_hash_u64(x->h, nan ? 1 : (uint64_t)op->attr[i].i);
                 continue;
             }
             x->h = tw_hash_u64(x->h, (uint64_t)op->attr[i].dims.n);

@@ -232,6 +232,7 @@ tw_status tw_pass_run_all(const tw_pass *passes, int count, tw_graph **g);
 /* Passes by name, for `tw opt` and text tests. */
 void tw_pass_register(const tw_pass *pass);
 const tw_pass *tw_pass_find(const char *name); /* NULL: unknown */
+const char *tw_pass_names(void);               /* all of them, with commas between, for messages */
 
 /* Generic passes, for both tables. */
 tw_status tw_pass_dce(tw_graph **g, bool *changed); /* removes pure operations whose results nobody uses */

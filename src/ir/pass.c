@@ -164,3 +164,13 @@ const tw_pass *tw_pass_find(const char *name)
             return &registry.pass[i];
     return NULL;
 }
+
+const char *tw_pass_names(void)
+{
+    static _Thread_local char names[MOST_PASSES * 24];
+    size_t n = 0;
+    names[0] = '\0';
+    for (int i = 0; i < registry.count && n < sizeof names; i++)
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "", registry.pass[i].name);
+    return names;
+}

@@ -179,3 +179,33 @@ tw_status tw_infer_same(tw_graph *g, tw_op *op)
     *result_of(op) = op->operand[0]->type;
     return TW_OK;
 }
+
+/* For operations along one axis (or axes) that change nothing else: the axes are checked at the call. */
+static tw_status check_axes(tw_op *op)
+{
+    int rank = op->operand[0]->type.rank;
+    for (int i = 0; i < op->info->attrs; i++) {
+        const tw_attr_info *info = &op->info->attr_info[i];
+        int64_t axis = op->attr[i].i;
+        if (!strcmp(info->name, "axis") && !tw_infer_axis(op, &axis, rank))
+            return TW_ERR_AXIS;
+        for (int j = 0; !strcmp(info->name, "axes") && j < op->attr[i].dims.n; j++) {
+            axis = op->attr[i].dims.v[j];
+            if (!tw_infer_axis(op, &axis, rank))
+                return TW_ERR_AXIS;
+        }
+    }
+    return TW_OK;
+}
+
+tw_status tw_infer_floating_along(tw_graph *g, tw_op *op)
+{
+    TW_TRY(check_axes(op));
+    return tw_infer_floating(g, op);
+}
+
+tw_status tw_infer_same_along(tw_graph *g, tw_op *op)
+{
+    TW_TRY(check_axes(op));
+    return tw_infer_same(g, op);
+}

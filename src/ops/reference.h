@@ -41,6 +41,11 @@ tw_status tw_reference_evaluate(const tw_graph *g, tw_reference_mode mode, const
 tw_status tw_reference_run(const tw_graph *g, const int64_t *symbols, const tw_array *inputs, int n, tw_array *outputs,
                            int m);
 
+/* Random inputs for a graph, the same for the same seed everywhere; zeros of both signs, subnormals, now and then
+ * infinities and NaN occur. `room` arrays fit; returns how many inputs there are, or -1 (too many, no memory, a size
+ * that is not constant). */
+int tw_reference_inputs(const tw_graph *g, uint64_t seed, tw_array *inputs, int room);
+
 /* One operation: an array for each operand. */
 tw_status tw_reference_op(const tw_graph *g, const tw_op *op, const int64_t *symbols, const tw_array *operands,
                           tw_array *result);

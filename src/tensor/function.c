@@ -1,9 +1,9 @@
 /* Compiled functions: traced once for each set of guards, then replayed without recording anything.
  *
- * A trace is an ordinary segment that holds nothing else. Its inputs are bound again at each call: to the call's inputs,
- * or to tensors that the function captured, by reference, so that a parameter's new content is seen. Its results are the
- * function's outputs and the new contents of captured tensors. What else C code does (branches, values that it makes
- * into tensors) is what it was when traced.
+ * A trace is an ordinary segment that holds nothing else. Its inputs are bound again at each call: to the call's
+ * inputs, or to tensors that the function captured, by reference, so that a parameter's new content is seen. Its
+ * results are the function's outputs and the new contents of captured tensors. What else C code does (branches, values
+ * that it makes into tensors) is what it was when traced.
  *
  * Not replayed, but recorded again at each call, which is always right: a function that looks at a value, whose result
  * has a history of gradients, or that leaves other new tensors behind. */

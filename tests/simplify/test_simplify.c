@@ -48,7 +48,7 @@ enum { MOST = 64 };
 static void evaluate(const tw_graph *g, uint64_t seed, tw_array *out, int m)
 {
     tw_array in[MOST] = {0};
-    int n = random_inputs(g, seed, in, MOST);
+    int n = tw_reference_inputs(g, seed, in, MOST);
     assert_true(n >= 0);
     if (tw_reference_run(g, NULL, in, n, out, m) != TW_OK)
         fail_msg("%s", tw_error_message());

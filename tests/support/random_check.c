@@ -6,48 +6,6 @@
 
 enum { MOST_INPUTS = 64, MOST_OUTPUTS = 8 };
 
-/* ---- inputs ---- */
-
-static double random_value(random_source *r, tw_dtype dtype)
-{
-    static const double special[] = {0, -0.0, 1, -1, 0x1p-140, 65504, INFINITY, -INFINITY, NAN};
-    int64_t kind = random_below(r, 1000);
-    if (!tw_dtype_floating(dtype))
-        return dtype == TW_BOOL ? (double)random_below(r, 2)
-               : dtype == TW_U8 ? (double)random_below(r, 256)
-                                : (double)random_below(r, 201) - 100;
-    if (kind < 10)
-        return special[random_below(r, 6)];
-    return ((double)random_below(r, 1 << 24) / (1 << 23) - 1) * 2;
-}
-
-static bool fill(tw_array *a, uint64_t seed)
-{
-    static const double wild[] = {INFINITY, -INFINITY, NAN};
-    random_source r = {seed};
-    size_t size = tw_dtype_size(a->dtype);
-    int64_t count = tw_array_count(a);
-    bool special = tw_dtype_floating(a->dtype) && random_below(&r, 20) == 0;
-    for (int64_t e = 0; e < count; e++)
-        tw_dtype_store(a->dtype, (char *)a->data + (size_t)e * size, random_value(&r, a->dtype));
-    for (int n = 0; special && n < 3 && count; n++)
-        tw_dtype_store(a->dtype, (char *)a->data + (size_t)random_below(&r, count) * size, wild[n]);
-    return true;
-}
-
-int random_inputs(const tw_graph *g, uint64_t seed, tw_array *inputs, int room)
-{
-    int n = 0;
-    for (const tw_op *op = g->body->first; op && op->code == TW_G_INPUT; op = op->next) {
-        const tw_type *t = &op->result[0].type;
-        if (n == room || tw_array_create((tw_dtype)t->dtype, t->rank, t->dims, &inputs[n]) != TW_OK)
-            return -1;
-        fill(&inputs[n], seed * 1000003 + (uint64_t)n);
-        n++;
-    }
-    return n;
-}
-
 /* ---- comparison ---- */
 
 /* The coarsest floating dtype that any value of the graph is rounded to. */
@@ -172,7 +130,7 @@ static bool agrees(const tw_graph *g, graph_runner *run, const tw_array *in, int
 bool runner_agrees(const tw_graph *g, graph_runner *run, uint64_t seed, tw_text *report)
 {
     tw_array in[MOST_INPUTS] = {0};
-    int n = random_inputs(g, seed, in, MOST_INPUTS), m = (int)g->body->last->operands;
+    int n = tw_reference_inputs(g, seed, in, MOST_INPUTS), m = (int)g->body->last->operands;
     bool fine = n < 0 || m > MOST_OUTPUTS || agrees(g, run, in, n, m, report);
     free_all(in, n < 0 ? MOST_INPUTS : n);
     return fine;

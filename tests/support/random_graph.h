@@ -17,10 +17,6 @@ int64_t random_below(random_source *r, int64_t n); /* 0 <= result < n */
  */
 tw_graph *random_graph(uint64_t seed);
 
-/* One array for each input of the graph; `room` of them fit. Returns how many, or -1. NaN, infinities, zeros of both
- * signs, subnormals occur. */
-int random_inputs(const tw_graph *g, uint64_t seed, tw_array *inputs, int room);
-
 /* Something that evaluates a graph. The outputs are allocated by it and freed by the caller. */
 typedef tw_status graph_runner(const tw_graph *g, const tw_array *inputs, int n, tw_array *outputs, int m);
 
