@@ -182,8 +182,6 @@ static void add_need(scheduler *s, int k, int d)
 
 static bool spaces_agree(const group *k, const group *v, int64_t count)
 {
-    if (v->kind == GROUP_SCAN || v->kind == GROUP_SCATTER || k->kind == GROUP_SCAN || k->kind == GROUP_SCATTER)
-        return false;
     switch (v->kind) {
     case GROUP_FLAT:
         switch (k->kind) {
@@ -214,6 +212,18 @@ static bool same_panel(const scheduler *s, const group *k, const group *v)
 {
     return facts_of(s, tw_schedule_panel_operand(s, k->dot))->region ==
            facts_of(s, tw_schedule_panel_operand(s, v->dot))->region;
+}
+
+/* What can be said before anything is traced; JOINED: nothing speaks against it. */
+static refusal_reason cannot_share(const scheduler *s, const group *k, const group *space, int64_t count)
+{
+    if (k->values == MOST_OUTPUTS)
+        return NOT_ROOM;
+    if (space->kind == GROUP_SCAN || space->kind == GROUP_SCATTER || k->kind == GROUP_SCAN || k->kind == GROUP_SCATTER)
+        return NOT_ALONE;
+    if (!spaces_agree(k, space, count))
+        return NOT_SPACE;
+    return space->kind == GROUP_PANEL && !same_panel(s, k, space) ? NOT_PANEL : JOINED;
 }
 
 /* Everything that comes from inside group `at` must be the element computed there. */
@@ -267,15 +277,14 @@ static void note_loads(scheduler *s, int number, const trace *t)
 
 /* Would `v`, whose own space is `space`, fit into group number k? On success the group's space is widened where needed.
  */
-static tw_status try_join(scheduler *s, int number, const tw_value *v, const group *space, bool *joined)
+static tw_status try_join(scheduler *s, int number, const tw_value *v, const group *space, refusal_reason *why)
 {
     group *k = s->groups[number], wide = *k;
     const value_facts *f = facts_of(s, v);
     frame variables;
     trace t;
-    *joined = false;
-    if (k->values == MOST_OUTPUTS || !spaces_agree(k, space, f->count) ||
-        (space->kind == GROUP_PANEL && !same_panel(s, k, space)))
+    *why = cannot_share(s, k, space, f->count);
+    if (*why != JOINED)
         return TW_OK;
     if (space->kind == GROUP_ROWS && k->kind == GROUP_FLAT) {
         wide.kind = GROUP_ROWS;
@@ -283,6 +292,7 @@ static tw_status try_join(scheduler *s, int number, const tw_value *v, const gro
         wide.r = space->r;
     }
     bool contraction = k->kind == GROUP_DOT || k->kind == GROUP_PANEL;
+    *why = NOT_EPILOGUE;
     if (contraction && space->kind == GROUP_FLAT && f->count != facts_of(s, &k->dot->result[0])->count)
         return TW_OK;
     if (k->kind == GROUP_PANEL && space->kind == GROUP_FLAT)
@@ -290,14 +300,30 @@ static tw_status try_join(scheduler *s, int number, const tw_value *v, const gro
     TW_TRY(trace_in(s, &wide, number, v, &variables, &t));
     bool match = true, any;
     TW_TRY(own_elements_match(s, &wide, &variables, &t, &match, &any));
-    if (!match || closes_cycle(s, number, &t) || (!any && contraction && space->kind == GROUP_FLAT) ||
-        (!any && k->kind == GROUP_COLUMNS && space->kind == GROUP_FLAT))
+    bool unrelated = !any && (contraction || k->kind == GROUP_COLUMNS) && space->kind == GROUP_FLAT;
+    *why = !match ? NOT_ELEMENT : closes_cycle(s, number, &t) ? NOT_CIRCLE : unrelated ? NOT_RELATED : JOINED;
+    if (*why != JOINED)
         return TW_OK;
     *k = wide;
     k->value[k->values++] = v;
     facts_of(s, v)->group = number;
     note_loads(s, number, &t);
-    *joined = true;
+    return TW_OK;
+}
+
+static tw_status note_refusal(scheduler *s, const tw_value *v, int number, refusal_reason why)
+{
+    if (s->refusal_count == s->refusal_room) {
+        int room = TW_MAX(64, 2 * s->refusal_room);
+        refusal *grown = tw_arena_alloc(s->arena, (size_t)room * sizeof *grown);
+        if (!grown)
+            return TW_ERR_MEMORY;
+        if (s->refusal_count)
+            memcpy(grown, s->refusals, (size_t)s->refusal_count * sizeof *grown);
+        s->refusals = grown;
+        s->refusal_room = room;
+    }
+    s->refusals[s->refusal_count++] = (refusal){v, number, why};
     return TW_OK;
 }
 
@@ -332,7 +358,11 @@ static tw_status place(scheduler *s, const tw_value *v, uint32_t *reader)
             int k = pass == 0 ? x->group : (int)reader[t.entry[i].value->id] - 1;
             if (k < 0 || k == tried)
                 continue;
-            TW_TRY(try_join(s, k, v, &space, &joined));
+            refusal_reason why;
+            TW_TRY(try_join(s, k, v, &space, &why));
+            joined = why == JOINED;
+            if (!joined && pass == 0)
+                TW_TRY(note_refusal(s, v, k, why));
             tried = k;
         }
     }
@@ -368,7 +398,7 @@ static tw_status group_once(scheduler *s)
         s->facts[i].group = -1;
         computed += s->facts[i].computed;
     }
-    s->group_count = 0;
+    s->group_count = s->refusal_count = 0;
     s->group_room = (int)computed;
     s->words = (int)(computed + 63) / 64;
     s->groups = tw_arena_zero(s->arena, computed + 1, sizeof *s->groups);

@@ -53,6 +53,24 @@ typedef struct group {
     uint32_t ready; /* the latest value that it loads: when it could run */
 } group;
 
+/* Why a value did not join a group. */
+typedef enum {
+    JOINED,
+    NOT_ROOM,     /* the group has as many results as a kernel can have */
+    NOT_ALONE,    /* a scan or a scatter */
+    NOT_SPACE,    /* they loop over different things */
+    NOT_PANEL,    /* of different attention panels */
+    NOT_EPILOGUE, /* contraction: not the result's own elements */
+    NOT_ELEMENT,  /* needs elements that the iteration doesn't have at hand */
+    NOT_CIRCLE,   /* a third group lies between */
+    NOT_RELATED   /* reads nothing that the group computes, which would be no gain */
+} refusal_reason;
+typedef struct refusal {
+    const tw_value *v;
+    int group;
+    refusal_reason why;
+} refusal;
+
 typedef struct scheduler {
     tw_arena *arena;
     const tw_graph *g;
@@ -61,6 +79,8 @@ typedef struct scheduler {
     uint32_t values;
     group **groups;
     int group_count, group_room;
+    refusal *refusals; /* of the last round of grouping, for explain */
+    int refusal_count, refusal_room;
     uint64_t *after; /* bit matrix: after[i] has j: group i needs, directly or not, what group j makes */
     int words;
 } scheduler;
@@ -178,7 +198,10 @@ typedef struct emitter {
     struct memo *memo;
     size_t memo_count, memo_room;
     tw_status status;
-    int64_t flops, bytes;
+    int64_t flops, bytes, bytes_read;
+    int reads;
+    const uint32_t *inside;
+    int insides;
 } emitter;
 
 emitted tw_emit_index(emitter *e, const tw_index *x);
@@ -202,6 +225,9 @@ static inline tw_value *tw_emit_i64(emitter *e, int64_t value)
 /* Fills in kernel and launch (arguments are value ids still: memory.c turns them into slots). */
 tw_status tw_schedule_emit(scheduler *s, int group_number, tw_plan *plan, tw_plan_kernel *kernel,
                            tw_plan_launch *launch);
+
+/* ---- why kernels end where they end: boundaries.c ---- `order` as tw_schedule_order gives it; after slots are made */
+tw_status tw_schedule_boundaries(scheduler *s, tw_plan *plan, const int *order);
 
 /* ---- order, batches, memory: memory.c ---- */
 tw_status tw_schedule_order(scheduler *s, int *order);

@@ -7,6 +7,8 @@
  * DOT       batch x blocks of n x of m       [m block, k] x [k, n block]; the contraction's loop belongs to the back
  * end PANEL     batch x blocks of rows           the panel [rows, n]; when something sums over rows, one program a
  * batch loops over the blocks */
+#include <stdlib.h>
+
 #include "schedule/internal.h"
 #include "tile/tile.h"
 
@@ -134,6 +136,60 @@ static void add_argument(emitter *e, const tw_value *v, bool written)
     e->buffers++;
 }
 
+/* Floating-point (or integer) operations of one operation of the graph, run once. */
+static int64_t operation_flops(const scheduler *s, const tw_value *v)
+{
+    const value_facts *f = facts_of(s, v);
+    const tw_op *op = v->def;
+    int64_t count = f->count;
+    switch (f->class) {
+    case TW_CLASS_CONTRACTION:
+        return 2 * count * facts_of(s, op->operand[0])->shape[op->operand[0]->type.rank - 1];
+    case TW_CLASS_REDUCTION:
+        return facts_of(s, op->operand[0])->count;
+    case TW_CLASS_SCAN:
+    case TW_CLASS_POINTWISE:
+        return op->code == TW_G_CAST ? 0 : count;
+    case TW_CLASS_SCATTER:
+        return op->code == TW_G_INDEX_ADD || op->code == TW_G_SCATTER_ADD ? facts_of(s, op->operand[2])->count : 0;
+    default:
+        return 0;
+    }
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* The operations that this kernel computes, each once, in the graph's order. */
+static tw_status note_inside(emitter *e, const trace *t)
+{
+    const scheduler *s = e->s;
+    uint64_t *seen = tw_arena_zero(s->arena, s->values / 64 + 1, sizeof *seen);
+    uint64_t *order = tw_arena_alloc(s->arena, ((size_t)t->entries + (size_t)e->k->values) * sizeof *order);
+    int n = 0;
+    if (!seen || !order)
+        return TW_ERR_MEMORY;
+    for (int i = 0; i < t->entries + e->k->values; i++) {
+        const tw_value *v = i < t->entries ? t->entry[i].value : e->k->value[i - t->entries];
+        bool here = i >= t->entries || t->entry[i].kind == TRACE_PULLED || t->entry[i].kind == TRACE_OWN;
+        if (!v || !here || seen[v->id / 64] >> (v->id % 64) & 1)
+            continue;
+        seen[v->id / 64] |= (uint64_t)1 << (v->id % 64);
+        order[n++] = (uint64_t)facts_of(s, v)->place << 32 | v->id;
+        e->flops += operation_flops(s, v);
+    }
+    qsort(order, (size_t)n, sizeof *order, by_place);
+    uint32_t *inside = tw_arena_alloc(s->arena, ((size_t)n + 1) * sizeof *inside);
+    for (int i = 0; inside && i < n; i++)
+        inside[i] = (uint32_t)order[i];
+    e->inside = inside;
+    e->insides = n;
+    return inside ? TW_OK : TW_ERR_MEMORY;
+}
+
 static tw_status add_arguments(emitter *e, int number)
 {
     const group *k = e->k;
@@ -152,14 +208,12 @@ static tw_status add_arguments(emitter *e, int number)
         int before = e->buffers;
         add_argument(e, t.entry[i].value, false);
         if (e->buffers > before)
-            e->bytes += facts_of(e->s, t.entry[i].value)->count *
-                        (int64_t)tw_dtype_size((tw_dtype)t.entry[i].value->type.dtype);
+            e->bytes_read += facts_of(e->s, t.entry[i].value)->count *
+                             (int64_t)tw_dtype_size((tw_dtype)t.entry[i].value->type.dtype);
     }
-    for (int i = 0; i < t.entries; i++)
-        if (t.entry[i].kind == TRACE_PULLED)
-            e->flops += facts_of(e->s, t.entry[i].value)->class == TW_CLASS_POINTWISE
-                            ? facts_of(e->s, t.entry[i].value)->count
-                            : 0;
+    e->bytes = e->bytes_read;
+    e->reads = e->buffers;
+    TW_TRY(note_inside(e, &t));
     for (int i = 0; i < k->values; i++) {
         if (!facts_of(e->s, k->value[i])->stored)
             continue;
@@ -428,18 +482,6 @@ static tw_status trace_contents(emitter *e, int number, trace *t)
     return t->status;
 }
 
-static int64_t dot_flops(const scheduler *s, const group *k)
-{
-    int64_t flops = 0;
-    for (int i = 0; i < k->values; i++) {
-        const tw_op *dot = dot_of(s, k->value[i]);
-        if (dot)
-            flops += 2 * facts_of(s, &dot->result[0])->count *
-                     facts_of(s, dot->operand[0])->shape[dot->operand[0]->type.rank - 1];
-    }
-    return flops;
-}
-
 /* ---- the whole ---- */
 
 static tw_status emit_body(emitter *e, int number, int64_t *programs)
@@ -499,12 +541,18 @@ tw_status tw_schedule_emit(scheduler *s, int number, tw_plan *plan, tw_plan_kern
     e.g->grid[0] = size_free ? 1 : programs; /* the grid of a size-free program belongs to the launch */
     e.g->name = tw_arena_text(e.g->arena, "%s", kernel->name);
     kernel->hash = tw_graph_hash(e.g);
-    *launch = (tw_plan_launch){
-        .arguments = e.buffers, .grid = {programs, 1, 1}, .flops = e.flops + dot_flops(s, k), .bytes = e.bytes};
+    *launch = (tw_plan_launch){.arguments = e.buffers,
+                               .grid = {programs, 1, 1},
+                               .reads = e.reads,
+                               .flops = e.flops,
+                               .bytes = e.bytes,
+                               .bytes_read = e.bytes_read};
     launch->slot = tw_arena_alloc(plan->arena, (size_t)TW_MAX(e.buffers, 1) * sizeof *launch->slot);
     launch->scalar = tw_arena_copy(plan->arena, &k->dim[0], sizeof *launch->scalar);
     launch->scalars = size_free;
-    if (!launch->slot || !launch->scalar)
+    launch->inside = tw_arena_copy(plan->arena, e.inside, (size_t)TW_MAX(e.insides, 1) * sizeof *launch->inside);
+    launch->insides = e.insides;
+    if (!launch->slot || !launch->scalar || !launch->inside)
         return TW_ERR_MEMORY;
     for (int i = 0; i < e.buffers; i++)
         launch->slot[i] = (int)e.buffer[i]->id;

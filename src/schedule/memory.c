@@ -59,6 +59,8 @@ static int find_slot(tw_plan *plan, int *slot_of, const scheduler *s, const tw_v
     tw_plan_slot *slot = &plan->slot[plan->slots];
     *slot =
         (tw_plan_slot){.kind = TW_SLOT_TEMPORARY, .type = v->type, .first = INT32_MAX, .last = -1, .alias_input = -1};
+    slot->value = v->id;
+    memcpy(slot->stride, f->stride, sizeof slot->stride);
     slot->bytes = f->count * (int64_t)tw_dtype_size((tw_dtype)v->type.dtype);
     return slot_of[v->id] = plan->slots++;
 }
@@ -287,5 +289,6 @@ tw_status tw_schedule_memory(scheduler *s, tw_plan *plan, const int *order)
     make_batches(s, plan, order);
     note_lifetimes(plan);
     plan->peak_bytes_separate = separate_peak(s);
+    TW_TRY(tw_schedule_boundaries(s, plan, order));
     return choose_offsets(s, plan);
 }

@@ -108,6 +108,12 @@ tw_status tw_schedule(const tw_graph *g, const tw_schedule_options *options, tw_
             break;
         tw_say(TW_LOG_FUSION, "no panels: %s", tw_error_message());
     }
+    if (status == TW_OK && tw_log_on(TW_LOG_FUSION)) {
+        const tw_plan *plan = *result;
+        for (int i = 0; i < plan->boundaries; i++)
+            tw_say(TW_LOG_FUSION, "%%%u crosses memory from launch %d to %d: %s", plan->boundary[i].value,
+                   plan->boundary[i].from, plan->boundary[i].to, plan->boundary[i].reason);
+    }
     if (status == TW_OK && tw_log_on(TW_LOG_PLAN)) {
         tw_text text = {0};
         tw_plan_print(*result, &text);
@@ -115,6 +121,15 @@ tw_status tw_schedule(const tw_graph *g, const tw_schedule_options *options, tw_
         tw_text_free(&text);
     }
     return status;
+}
+
+const tw_op **tw_plan_definitions(const tw_plan *plan, tw_arena *arena)
+{
+    const tw_op **def = tw_arena_zero(arena, plan->graph->values + 1, sizeof *def);
+    tw_for_each_op (op, plan->graph->body)
+        for (uint32_t i = 0; def && i < op->results; i++)
+            def[op->result[i].id] = op;
+    return def;
 }
 
 void tw_plan_print(const tw_plan *plan, tw_text *out)

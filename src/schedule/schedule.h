@@ -38,18 +38,31 @@ typedef struct tw_plan_slot {
     int first, last; /* launches between which it is alive */
     int alias_input; /* OUTPUT: may be written over this input's memory in place (-1: none): the input is dead or the
                         same storage */
+    uint32_t value;  /* of the plan's graph, by id */
+    int64_t stride[TW_MAX_RANK]; /* in elements: a temporary is laid out as its reader likes it */
 } tw_plan_slot;
 
 typedef struct tw_plan_launch {
     int kernel;
     int arguments;
-    int *slot;      /* one for each pointer argument of the program */
+    int *slot;      /* one for each pointer argument of the program: first those it reads, then those it writes */
+    int reads;      /* how many of them it reads */
     tw_dim *scalar; /* the program's symbols are the plan's symbols; extra scalar arguments come here */
     int scalars;
     tw_dim grid[3];
     int batch; /* launches of one batch (sibling programs of one kernel, independent) run as one: index of the batch */
-    int64_t flops, bytes; /* of one run, for constant sizes; -1: symbolic */
+    int64_t flops, bytes; /* of one run; each operation and each argument counted once */
+    int64_t bytes_read;   /* the part of bytes that is loaded */
+    uint32_t *inside;     /* which values of the plan's graph are computed here, by id, in the graph's order */
+    int insides;
 } tw_plan_launch;
+
+/* A value that crosses memory between two launches, and why one kernel doesn't do both. */
+typedef struct tw_plan_boundary {
+    int from, to; /* launches */
+    uint32_t value;
+    const char *reason;
+} tw_plan_boundary;
 
 typedef struct tw_plan {
     tw_arena *arena;
@@ -58,6 +71,8 @@ typedef struct tw_plan {
     tw_plan_kernel *kernel;
     tw_plan_slot *slot;
     tw_plan_launch *launch;
+    tw_plan_boundary *boundary;
+    int boundaries;
     int64_t arena_bytes;         /* of temporaries, constant plans */
     int64_t peak_bytes_separate; /* what operation-by-operation execution would need at its peak */
 } tw_plan;
@@ -73,6 +88,10 @@ typedef struct tw_schedule_options {
 /* `g` holds primitives only and outlives the plan's making, not the plan. */
 tw_status tw_schedule(const tw_graph *g, const tw_schedule_options *options, tw_plan **plan);
 void tw_plan_destroy(tw_plan *plan);
+
+/* The plan's graph by id, for those who walk from a plan to what it computes: def[id] makes value id (NULL: gone). In
+ * `arena`; NULL: no memory. */
+const tw_op **tw_plan_definitions(const tw_plan *plan, tw_arena *arena);
 void tw_plan_print(const tw_plan *plan, tw_text *out);
 
 #endif
