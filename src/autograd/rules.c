@@ -4,7 +4,8 @@
 #include "ops/build.h"
 
 tw_derivative tw_derive_sum, tw_derive_prod, tw_derive_amax, tw_derive_amin, tw_derive_permute, tw_derive_slice,
-    tw_derive_pad, tw_derive_cat, tw_derive_slice_update, tw_derive_layer_norm, tw_derive_cross_entropy;
+    tw_derive_pad, tw_derive_cat, tw_derive_cumprod, tw_derive_slice_update, tw_derive_layer_norm,
+    tw_derive_cross_entropy;
 
 static tw_value *spread(tw_graph *g, tw_value *y, const tw_op *op, const tw_value *x)
 {
@@ -32,6 +33,25 @@ bool tw_derive_prod(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *
     tw_value *single = tw_g_where(g, tw_g_eq(g, zeros, tw_g_like_i64(g, 1)), rest, none);
     tw_value *others = tw_g_where(g, zero, single, tw_g_div(g, spread(g, y, op, x[0]), safe));
     return (out[0] = tw_g_mul(g, spread(g, grad, op, x[0]), others)) != NULL;
+}
+
+/* With s the reversed running sum of grad * y: s / x before the first zero; at it, the same sum with that zero taken as
+ * 1, which is the product of the others; nothing after it. */
+bool tw_derive_cumprod(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed,
+                       tw_value **out)
+{
+    int64_t axis = op->attr[0].i;
+    bool reverse = op->attr[1].i != 0;
+    (void)needed;
+    tw_value *one = tw_g_like(g, x[0], 1), *none = tw_g_like(g, x[0], 0);
+    tw_value *zero = tw_g_eq(g, x[0], none), *zeros = tw_g_cumsum(g, tw_g_as(g, zero, TW_I64), axis, reverse);
+    tw_value *first = tw_g_logical_and(g, zero, tw_g_eq(g, zeros, tw_g_like_i64(g, 1)));
+    tw_value *safe = tw_g_where(g, zero, one, x[0]);
+    tw_value *filled = tw_g_cumprod(g, tw_g_where(g, first, one, x[0]), axis, reverse);
+    tw_value *before = tw_g_div(g, tw_g_cumsum(g, tw_g_mul(g, grad, y), axis, !reverse), safe);
+    tw_value *at = tw_g_cumsum(g, tw_g_mul(g, grad, filled), axis, !reverse);
+    tw_value *rest = tw_g_where(g, first, at, none);
+    return (out[0] = tw_g_where(g, tw_g_eq(g, zeros, tw_g_like_i64(g, 0)), before, rest)) != NULL;
 }
 
 /* Equal extremes share the gradient. */
