@@ -10,7 +10,9 @@ import sys
 
 # Programs with arguments, beside every test_* that is found.
 WITH_ARGUMENTS = [["random/check_random", "--graphs", "500", "--what", "simplify"],
-                  ["random/check_random", "--graphs", "500", "--what", "compiled"]]
+                  ["random/check_random", "--graphs", "500", "--what", "compiled"],
+                  ["random/check_random", "--graphs", "500", "--what", "inplace"],
+                  ["random/check_random", "--graphs", "500", "--what", "gradients"]]
 
 
 def run(command):

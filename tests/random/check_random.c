@@ -1,13 +1,15 @@
 /* Random graphs against the reference evaluator:
- *     check_random [--graphs N] [--seed S] [--what simplify|compiled|all]
- * Graph i of seed S is graph 0 of seed S + i. A disagreement is shrunk and printed as IR text. */
+ *     check_random [--graphs N] [--seed S] [--what simplify|compiled|inplace|gradients|all]
+ * Graph i of seed S is graph 0 of seed S + i. A disagreement is shrunk and printed as IR text, which `tw run --compare`
+ * runs again. simplify: the rules alone; compiled: kernels; inplace: results that are written over inputs; gradients: the
+ * graph with the gradients of its inputs. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#ifndef SIMPLIFY_ONLY
 #include "capture/capture.h"
-#endif
+#include "autograd/autograd.h"
+#include "decompose/decompose.h"
 #include "ops/build.h"
 #include "simplify/simplify.h"
 #include "support/random_graph.h"
@@ -25,9 +27,8 @@ static tw_status run_simplified(const tw_graph *g, const tw_array *in, int n, tw
     return status;
 }
 
-#ifndef SIMPLIFY_ONLY
 /* A copy of an array between guard words: a kernel that writes outside what it was given is found at once. */
-enum { GUARD_BYTES = 256, GUARD = 0xa5 };
+enum { GUARD_BYTES = 256, GUARD = 0xa5, MOST = 64 };
 
 static unsigned char *guarded(const tw_array *a)
 {
@@ -49,7 +50,6 @@ static bool intact(const unsigned char *block, const tw_array *a)
 
 static tw_status execute_guarded(tw_executable *e, const tw_array *in, int n, tw_array *out, int m)
 {
-    enum { MOST = 64 };
     unsigned char *block[2 * MOST] = {NULL};
     void *inputs[MOST] = {NULL}, *outputs[MOST] = {NULL};
     tw_status status = n <= MOST && m <= MOST ? TW_OK : tw_error(TW_ERR_VALUE, "more than %d inputs or outputs", MOST);
@@ -76,6 +76,60 @@ static tw_status execute_guarded(tw_executable *e, const tw_array *in, int n, tw
     return status;
 }
 
+/* Results that may be written over an input of their type: the new content of a tensor that changes in place. Which
+ * input depends on the graph alone, so that shrinking keeps it. */
+static void choose_in_place(const tw_graph *g, int n, int m, int *in_place)
+{
+    const tw_op *input = g->body->first;
+    bool taken[MOST] = {false};
+    for (int k = 0; k < m; k++)
+        in_place[k] = -1;
+    for (int j = 0; j < n; j++, input = input->next) {
+        for (int k = 0; k < m && !taken[j]; k++) {
+            if (in_place[k] >= 0 || !tw_type_equal(&g->body->last->operand[k]->type, &input->result[0].type))
+                continue;
+            in_place[k] = j;
+            taken[j] = true;
+        }
+    }
+}
+
+/* Runs on copies of the inputs, each result where the plan says that it may go. */
+static tw_status run_in_place(const tw_graph *g, const tw_array *in, int n, tw_array *out, int m)
+{
+    void *inputs[MOST] = {NULL}, *outputs[MOST] = {NULL};
+    int in_place[MOST];
+    tw_executable *e = NULL;
+    if (n > MOST || m > MOST)
+        return tw_error(TW_ERR_VALUE, "more than %d inputs or outputs", MOST);
+    choose_in_place(g, n, m, in_place);
+    tw_status status = tw_compile_graph(g, in_place, &e);
+    for (int i = 0; i < n && status == TW_OK; i++) {
+        inputs[i] = tw_alloc_aligned(TW_MAX(in[i].bytes, (size_t)1), 64);
+        if (inputs[i])
+            memcpy(inputs[i], in[i].data, in[i].bytes);
+        status = inputs[i] ? TW_OK : TW_ERR_MEMORY;
+    }
+    for (int i = 0; i < m && status == TW_OK; i++) {
+        const tw_type *t = &g->body->last->operand[i]->type;
+        status = tw_array_create((tw_dtype)t->dtype, t->rank, t->dims, &out[i]);
+        outputs[i] = out[i].data;
+    }
+    for (int i = 0; status == TW_OK && i < e->plan->slots; i++)
+        if (e->plan->slot[i].kind == TW_SLOT_OUTPUT && e->plan->slot[i].alias_input >= 0)
+            outputs[e->plan->slot[i].index] = inputs[e->plan->slot[i].alias_input];
+    if (status == TW_OK)
+        status = tw_execute(e, inputs, outputs);
+    for (int i = 0; status == TW_OK && i < m; i++)
+        if (outputs[i] != out[i].data)
+            memcpy(out[i].data, outputs[i], out[i].bytes);
+    for (int i = 0; i < n; i++)
+        tw_free(inputs[i]);
+    if (e)
+        tw_executable_destroy(e);
+    return status;
+}
+
 static tw_status run_compiled(const tw_graph *g, const tw_array *in, int n, tw_array *out, int m)
 {
     tw_executable *e = NULL;
@@ -90,7 +144,6 @@ static tw_status run_compiled(const tw_graph *g, const tw_array *in, int n, tw_a
         tw_executable_destroy(e);
     return status;
 }
-#endif
 
 static void report_failure(const tw_graph *g, graph_runner *run, uint64_t seed, const char *what)
 {
@@ -104,13 +157,45 @@ static void report_failure(const tw_graph *g, graph_runner *run, uint64_t seed, 
     tw_graph_destroy(small);
 }
 
+/* Its floating outputs, and the gradients of their sums with respect to its floating inputs: everything in one graph. The
+ * graph itself where there is nothing to derive. */
+static tw_graph *with_gradients(tw_graph *g)
+{
+    enum { MOST_RESULTS = 8 };
+    tw_op *last = g->body->last;
+    tw_value *result[MOST_RESULTS], *wrt[MOST_RESULTS], *grad[MOST_RESULTS];
+    int results = 0, count = 0;
+    bool changed;
+    for (uint32_t i = 0; i < last->operands && results < 1; i++)
+        if (tw_dtype_floating((tw_dtype)last->operand[i]->type.dtype))
+            result[results++] = last->operand[i];
+    for (tw_op *op = g->body->first; op && op->code == TW_G_INPUT && count < MOST_RESULTS - 1; op = op->next)
+        if (tw_dtype_floating((tw_dtype)op->result[0].type.dtype))
+            wrt[count++] = &op->result[0];
+    if (!results || !count)
+        return g;
+    tw_op_remove(last);
+    tw_graph_insert_at_end(g, g->body);
+    if (tw_autograd_graph(g, result[0], NULL, wrt, count, grad) != TW_OK)
+        return NULL;
+    for (int i = 0; i < count; i++)
+        if (grad[i])
+            result[results++] = grad[i];
+    if (!tw_g_output(g, results, result) || tw_pass_decompose(&g, &changed) != TW_OK)
+        return NULL;
+    return g;
+}
+
 /* Returns how many graphs disagreed. */
 static int check(graph_runner *run, const char *what, uint64_t seed, int64_t graphs)
 {
+    bool gradients = !strcmp(what, "gradients");
     enum { MOST_REPORTS = 10 };
     int failed = 0;
     for (int64_t i = 0; i < graphs && failed < MOST_REPORTS; i++) {
         tw_graph *g = random_graph(seed + (uint64_t)i);
+        if (g && gradients)
+            g = with_gradients(g);
         bool valid = g && tw_graph_verify(g) == TW_OK;
         if (!valid) {
             printf("seed %" PRIu64 ": the generator made an invalid graph: %s\n", seed + (uint64_t)i,
@@ -143,7 +228,7 @@ int main(int argc, char **argv)
                                       (!strcmp(argv[i], "--seed") && number(argv[i + 1], &seed)) ||
                                       (!strcmp(argv[i], "--what") && (what = argv[i + 1], true)));
         if (!known) {
-            fprintf(stderr, "usage: check_random [--graphs N] [--seed S] [--what simplify|compiled|all]\n");
+            fprintf(stderr, "usage: check_random [--graphs N] [--seed S] [--what simplify|compiled|inplace|gradients|all]\n");
             return 2;
         }
     }
@@ -151,11 +236,13 @@ int main(int argc, char **argv)
     bool all = !strcmp(what, "all");
     if (all || !strcmp(what, "simplify"))
         failed += check(run_simplified, "simplify", (uint64_t)seed, graphs);
-#ifndef SIMPLIFY_ONLY
     tw_library_init();
     if (all || !strcmp(what, "compiled"))
         failed += check(run_compiled, "compiled", (uint64_t)seed, graphs);
-#endif
-    printf("# checks: %" PRId64 "\n", all ? 2 * graphs : graphs);
+    if (all || !strcmp(what, "inplace"))
+        failed += check(run_in_place, "inplace", (uint64_t)seed, graphs);
+    if (all || !strcmp(what, "gradients"))
+        failed += check(run_compiled, "gradients", (uint64_t)seed, graphs);
+    printf("# checks: %" PRId64 "\n", all ? 4 * graphs : graphs);
     return failed != 0;
 }
