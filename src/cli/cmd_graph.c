@@ -31,8 +31,8 @@ static tw_status read_graph(const char *path, tw_graph **g)
 {
     void *text = NULL;
     size_t bytes;
-    tw_status status = strcmp(path, "-") ? tw_os_read_file(path, (size_t)64 << 20, &text, &bytes)
-                                         : read_standard_input(&text, &bytes);
+    tw_status status =
+        strcmp(path, "-") ? tw_os_read_file(path, (size_t)64 << 20, &text, &bytes) : read_standard_input(&text, &bytes);
     *g = NULL;
     if (status == TW_OK && !(*g = tw_graph_parse(&tw_graph_table, text, bytes))) {
         char message[400];
@@ -75,8 +75,8 @@ int cmd_opt(int argc, char **argv)
     const char *passes = "decompose,simplify", *file = NULL;
     tw_graph *g = NULL;
     int code;
-    const option options[] = {{"--passes", "LIST", "in this order, with commas between (decompose,simplify)",
-                               OPTION_TEXT, &passes, 0, 0}};
+    const option options[] = {
+        {"--passes", "LIST", "in this order, with commas between (decompose,simplify)", OPTION_TEXT, &passes, 0, 0}};
     if (!cli_parse_file("opt", "Applies passes to the graph in FILE and prints what is left.", options,
                         TW_COUNT(options), argc, argv, &file, &code))
         return code;
@@ -107,8 +107,9 @@ static tw_status prepare(graph_run *r, const char *file, int64_t seed)
         return tw_error(TW_ERR_FORMAT, "%s: the last operation is no output of 0 to %d values", file, MOST_OUTPUTS);
     r->outputs = (int)last->operands;
     r->inputs = tw_reference_inputs(r->g, (uint64_t)seed, r->in, MOST_INPUTS);
-    return r->inputs >= 0 ? TW_OK : tw_error(TW_ERR_VALUE, "%s: inputs must be at most %d, of constant sizes", file,
-                                             MOST_INPUTS);
+    return r->inputs >= 0
+               ? TW_OK
+               : tw_error(TW_ERR_VALUE, "%s: inputs must be at most %d, of constant sizes", file, MOST_INPUTS);
 }
 
 static tw_status run_compiled(graph_run *r)

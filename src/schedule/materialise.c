@@ -187,7 +187,7 @@ static void visit_pulled(scheduler *s, const tw_op *op, value_facts *f)
             open = NULL;
         }
         dot = open ? open : dot;
-        f->cost += facts_of(s, x)->stored ? 0 : facts_of(s, x)->cost;
+        f->cost += facts_of(s, x)->stored || facts_of(s, x)->computed ? 0 : facts_of(s, x)->cost;
     }
     f->dot = dot;
     if (dot && f->users != 1) {

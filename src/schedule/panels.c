@@ -15,8 +15,9 @@
 
 typedef struct search {
     scheduler *s;
-    bool *candidate; /* by value id: this contraction may start a panel */
-    int *parent;     /* union-find over value ids of candidates that meet in a pointwise operation */
+    bool *candidate;     /* by value id: this contraction may start a panel */
+    const char *stopped; /* the operation that a panel can't go into */
+    int *parent;         /* union-find over value ids of candidates that meet in a pointwise operation */
 } search;
 
 static int root_of(search *x, int id)
@@ -66,6 +67,8 @@ static bool exchanges_sides(const scheduler *s, const tw_op *op)
     return true;
 }
 
+static const char *const UNUSED = "no contraction uses it up";
+
 /* What `op` makes of its operands' panels; false: it takes a panel where none may go (the panel *bad). */
 static bool extend(search *x, const tw_op *op, int *bad)
 {
@@ -94,7 +97,7 @@ static bool extend(search *x, const tw_op *op, int *bad)
         return true;
     f->region = panel ? panel->region : taint;
     *bad = f->region;
-    if (f->output)
+    if (f->output && op->info->class != TW_CLASS_CONTRACTION) /* what uses a panel up may be a result */
         return false;
     if (!panel) { /* statistics of rows: views and pointwise work only */
         f->tainted = true;
@@ -144,8 +147,10 @@ static bool walk(search *x, int *bad)
         if (op->code == TW_G_INPUT || op->code == TW_G_OUTPUT)
             continue;
         const tw_value *v = &op->result[0];
-        if (!extend(x, op, bad))
+        if (!extend(x, op, bad)) {
+            x->stopped = op->info->name;
             return false;
+        }
         value_facts *f = facts_of(s, v);
         if (x->candidate[v->id] && !f->terminal && starts_panel(s, op)) {
             f->panel = true;
@@ -181,7 +186,7 @@ const tw_value *tw_schedule_panel_operand(const scheduler *s, const tw_op *dot)
 
 tw_status tw_schedule_panels(scheduler *s)
 {
-    search x = {s, tw_arena_zero(s->arena, s->values + 1, sizeof(bool)),
+    search x = {s, tw_arena_zero(s->arena, s->values + 1, sizeof(bool)), NULL,
                 tw_arena_zero(s->arena, s->values + 1, sizeof(int))};
     if (!x.candidate || !x.parent)
         return TW_ERR_MEMORY;
@@ -189,8 +194,10 @@ tw_status tw_schedule_panels(scheduler *s)
         x.candidate[i] = s->facts[i].op && !s->options.no_fusion && s->facts[i].class == TW_CLASS_CONTRACTION;
     for (;;) {
         int bad = -1;
-        if (walk(&x, &bad) && !find_unused(&x, &bad))
+        const char *reason = walk(&x, &bad) ? UNUSED : x.stopped;
+        if (reason == UNUSED && !find_unused(&x, &bad))
             break;
+        tw_say(TW_LOG_FUSION, "%%%d is stored, not kept as a panel: %s", bad, reason);
         int root = root_of(&x, bad);
         bool any = false;
         for (uint32_t i = 0; i < s->values; i++) {

@@ -95,8 +95,8 @@ static void symbols_come_back(void **state)
     (void)state;
     tw_graph *g = tw_graph_create(&tw_graph_table);
     tw_dim a = tw_dim_symbol(g, 0), b = tw_dim_symbol(g, 3);
-    tw_dim shape[] = {tw_dim_add(g, tw_dim_mul(g, 4, tw_dim_mul(g, a, b)), 3), tw_dim_floordiv(g, tw_dim_add(g, a, 3), 4),
-                      b, tw_dim_sub(g, tw_dim_mul(g, 2, b), 1)};
+    tw_dim shape[] = {tw_dim_add(g, tw_dim_mul(g, 4, tw_dim_mul(g, a, b)), 3),
+                      tw_dim_floordiv(g, tw_dim_add(g, a, 3), 4), b, tw_dim_sub(g, tw_dim_mul(g, 2, b), 1)};
     tw_value *x = tw_graph_input(g, tw_type_make(TW_BF16, 4, shape));
     tw_value *y = tw_g_neg(g, x);
     assert_non_null(y);
@@ -132,7 +132,8 @@ static void refuses(const char *text, const char *message)
 static void errors_name_place_and_expectation(void **state)
 {
     (void)state;
-    refuses("%0 = input : f32[2]\n%1 = nge %0 : f32[2]\n", "2:6: found 'nge', expected an operation of the graph level");
+    refuses("%0 = input : f32[2]\n%1 = nge %0 : f32[2]\n",
+            "2:6: found 'nge', expected an operation of the graph level");
     refuses("%0 = input : f32[2]\n%1 = neg %7 : f32[2]\n", "2:12: %7 is used before it is defined");
     refuses("%0 = input : f32[2]\n%1 = neg %0 : f32[3]\n", "neg gives f32[2], the text says f32[3]");
     refuses("%0 = input : f32[2]\n%0 = neg %0 : f32[2]\n", "%0 is defined twice");
@@ -141,10 +142,12 @@ static void errors_name_place_and_expectation(void **state)
     refuses("%0 = input : f32[99999999999999999999]\n", "expected a whole number of 64 bits");
     refuses("%0 = input : f32[1099511627776, 4*4294967296*4294967296]\n", "a size beyond");
     refuses("%0 = input : f32[2", "found the end of the text, expected ','");
-    refuses("%0 = input : f32[2]\n%1 = sum %0 {axes=[0], keep=false} : f32[]\n", "found attribute 'keep', expected 'keepdim'");
+    refuses("%0 = input : f32[2]\n%1 = sum %0 {axes=[0], keep=false} : f32[]\n",
+            "found attribute 'keep', expected 'keepdim'");
     refuses("%0 = input : f32[2]\n%1 = sum %0 {axes=[4], keepdim=false} : f32[]\n", "2:");
     refuses("%0 = input : f32[2] x\n", "found 'x' after an operation");
-    refuses("%0 = full {shape=[2], value=1, bits=1, dtype=f32} : f32[2]\n%1 = input : f32[2]\n", "an input after other");
+    refuses("%0 = full {shape=[2], value=1, bits=1, dtype=f32} : f32[2]\n%1 = input : f32[2]\n",
+            "an input after other");
     refuses("%0 = input : f32[((s0)/(0))]\n", "a division by 0");
     refuses("%0 = input : f32[s999]\n", "symbol s999, expected s0 to s255");
     refuses("\x01\n", "byte 0x01");

@@ -1,4 +1,5 @@
-/* Passes as text: each file of tests/passes has cases "pass NAME[,NAME...]", a graph, "becomes", the graph that is left. */
+/* Passes as text: each file of tests/passes has cases "pass NAME[,NAME...]", a graph, "becomes", the graph that is
+ * left. */
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,14 +1,14 @@
 /* Random graphs against the reference evaluator:
  *     check_random [--graphs N] [--seed S] [--what simplify|compiled|inplace|gradients|all]
  * Graph i of seed S is graph 0 of seed S + i. A disagreement is shrunk and printed as IR text, which `tw run --compare`
- * runs again. simplify: the rules alone; compiled: kernels; inplace: results that are written over inputs; gradients: the
- * graph with the gradients of its inputs. */
+ * runs again. simplify: the rules alone; compiled: kernels; inplace: results that are written over inputs; gradients:
+ * the graph with the gradients of its inputs. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "capture/capture.h"
 #include "autograd/autograd.h"
+#include "capture/capture.h"
 #include "decompose/decompose.h"
 #include "ops/build.h"
 #include "simplify/simplify.h"
@@ -157,8 +157,8 @@ static void report_failure(const tw_graph *g, graph_runner *run, uint64_t seed, 
     tw_graph_destroy(small);
 }
 
-/* Its floating outputs, and the gradients of their sums with respect to its floating inputs: everything in one graph. The
- * graph itself where there is nothing to derive. */
+/* Its floating outputs, and the gradients of their sums with respect to its floating inputs: everything in one graph.
+ * The graph itself where there is nothing to derive. */
 static tw_graph *with_gradients(tw_graph *g)
 {
     enum { MOST_RESULTS = 8 };
@@ -228,7 +228,8 @@ int main(int argc, char **argv)
                                       (!strcmp(argv[i], "--seed") && number(argv[i + 1], &seed)) ||
                                       (!strcmp(argv[i], "--what") && (what = argv[i + 1], true)));
         if (!known) {
-            fprintf(stderr, "usage: check_random [--graphs N] [--seed S] [--what simplify|compiled|inplace|gradients|all]\n");
+            fprintf(stderr,
+                    "usage: check_random [--graphs N] [--seed S] [--what simplify|compiled|inplace|gradients|all]\n");
             return 2;
         }
     }

@@ -1,6 +1,6 @@
-/* What shares a kernel: launches are counted for programs that use the library's softmax, layer norm, GELU, cross-entropy
- * and attention, and for the same written by hand from primitives. Fusion never looks at names: both must give the same
- * number of launches, and the same bits where they are the same arithmetic. */
+/* What shares a kernel: launches are counted for programs that use the library's softmax, layer norm, GELU,
+ * cross-entropy and attention, and for the same written by hand from primitives. Fusion never looks at names: both must
+ * give the same number of launches, and the same bits where they are the same arithmetic. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,11 @@
 
 static int checks;
 
-#define LIST(...) (int)(sizeof(((int64_t[]){__VA_ARGS__})) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__}
+#define LIST(...)                                                                                                      \
+    (int)(sizeof(((int64_t[]){__VA_ARGS__})) / sizeof(int64_t)), (int64_t[])                                           \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
+    }
 
 static tw_tensor *number(double x)
 {
@@ -68,7 +72,8 @@ static plan_facts run(program *p, tw_tensor *const *in)
     return f;
 }
 
-/* The program and its gradients with respect to all inputs that require them, summed so that one tensor is looked at. */
+/* The program and its gradients with respect to all inputs that require them, summed so that one tensor is looked at.
+ */
 static plan_facts run_backward(program *p, tw_tensor *const *in, int inputs)
 {
     plan_facts f;
