@@ -102,7 +102,7 @@ typedef enum {
     TW_CLASS_COMPOSITE
 } tw_class;
 
-enum { TW_OP_PURE = 1, TW_OP_COMMUTATIVE = 2, TW_OP_TERMINATOR = 4 };
+enum { TW_OP_PURE = 1, TW_OP_COMMUTATIVE = 2, TW_OP_TERMINATOR = 4, TW_OP_ALIAS = 8, TW_OP_IN_PLACE = 16 };
 
 /* Types of an operation's results from its operands and attributes: the row's shape and dtype rules. Sets
  * op->results[].type. */

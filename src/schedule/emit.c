@@ -8,7 +8,11 @@
 #include "tile/tile_ops.h"
 
 typedef struct memo {
-    uint64_t key; /* 0: free */
+    uint64_t key; /* hash of the rest */
+    const tw_value *value;
+    int rank;
+    const tw_index *const *at;
+    tw_hash condition;
     emitted result;
 } memo;
 
@@ -31,41 +35,48 @@ static tw_value *check(emitter *e, tw_value *v)
 
 static uint64_t key_of(const emitter *e, const tw_value *v, int rank, const tw_index *const *at)
 {
-    uint64_t key = v ? v->id + 1 : 0x51ed270b;
-    key = (key ^ e->condition_key) * 0x9e3779b97f4a7c15u;
+    tw_hash h = tw_hash_u64(e->condition_key, v ? v->id + 1 : 0);
     for (int i = 0; i < rank; i++)
-        key = (key ^ at[i]->hash) * 0xd6e8feb86659fd93u + 1;
-    return key ? key : 1;
+        h = tw_hash_u64(h, at[i]->hash);
+    return h.lo ^ h.hi;
 }
 
-static memo *find(emitter *e, uint64_t key)
+static const emitted *find(const emitter *e, const tw_value *v, int rank, const tw_index *const *at)
 {
-    for (size_t i = 0; i < e->memo_count; i++)
-        if (e->memo[(e->memo_count - 1) - i].key == key)
-            return &e->memo[(e->memo_count - 1) - i];
+    uint64_t key = key_of(e, v, rank, at);
+    for (size_t i = e->memo_count; i-- > 0;) {
+        const memo *m = &e->memo[i];
+        if (m->key != key || m->value != v || m->rank != rank || !tw_hash_equal(m->condition, e->condition_key))
+            continue;
+        bool same = true;
+        for (int d = 0; d < rank && same; d++)
+            same = tw_ix_equal(m->at[d], at[d]);
+        if (same)
+            return &m->result;
+    }
     return NULL;
 }
 
-static void remember_key(emitter *e, uint64_t key, emitted result)
+static void remember(emitter *e, const tw_value *v, int rank, const tw_index *const *at, emitted result)
 {
+    const tw_index **copy = tw_arena_copy(e->s->arena, at, (size_t)rank * sizeof *at);
     if (e->memo_count == e->memo_room) {
         size_t room = TW_MAX((size_t)64, 2 * e->memo_room);
         memo *grown = tw_arena_alloc(e->s->arena, room * sizeof *grown);
-        if (!grown) {
-            tw_emit_fail(e, TW_ERR_MEMORY);
-            return;
-        }
-        if (e->memo_count)
+        if (grown && e->memo_count)
             memcpy(grown, e->memo, e->memo_count * sizeof *grown);
-        e->memo = grown;
-        e->memo_room = room;
+        e->memo = grown ? grown : e->memo;
+        e->memo_room = grown ? room : e->memo_room;
     }
-    e->memo[e->memo_count++] = (memo){key, result};
+    if (!copy || e->memo_count == e->memo_room)
+        tw_emit_fail(e, TW_ERR_MEMORY);
+    else
+        e->memo[e->memo_count++] = (memo){key_of(e, v, rank, at), v, rank, copy, e->condition_key, result};
 }
 
 void tw_emit_remember(emitter *e, const tw_value *v, const tw_index *const *at, emitted result)
 {
-    remember_key(e, key_of(e, v, v->type.rank, at), result);
+    remember(e, v, v->type.rank, at, result);
 }
 
 void tw_emit_forget(emitter *e)
@@ -155,10 +166,9 @@ static emitted emit_atom(emitter *e, const tw_atom *atom)
 /* Scalars are summed before tiles join, so that a tile costs one addition. */
 emitted tw_emit_index(emitter *e, const tw_index *x)
 {
-    uint64_t key = key_of(e, NULL, 1, &x);
-    memo *known = find(e, key);
+    const emitted *known = find(e, NULL, 1, &x);
     if (known)
-        return known->result;
+        return *known;
     emitted scalar = NOTHING, tile = NOTHING;
     for (int i = 0; i < x->terms; i++) {
         emitted part = emit_atom(e, x->term[i].atom);
@@ -175,7 +185,7 @@ emitted tw_emit_index(emitter *e, const tw_index *x)
     }
     emitted sum = !tile.v ? scalar : !scalar.v ? tile : binary(e, tw_t_add, tile, scalar);
     if (sum.v)
-        remember_key(e, key, sum);
+        remember(e, NULL, 1, &x, sum);
     return sum;
 }
 
@@ -463,14 +473,15 @@ static emitted emit_operand(emitter *e, const tw_op *op, uint32_t i, const tw_in
 {
     access x;
     emitted outer = e->condition, mask = NOTHING;
-    uint64_t outer_key = e->condition_key;
+    tw_hash outer_key = e->condition_key;
     tw_status status = tw_schedule_access(e->s, op, i, at, &x);
     if (status != TW_OK)
         return (emitted){tw_emit_fail(e, status), 0};
     for (int g = 0; g < x.guards; g++) {
         mask = both(e, mask, emit_guard(e, &x.guard[g]));
-        e->condition_key = (e->condition_key ^ x.guard[g].x->hash) * 0x9e3779b97f4a7c15u +
-                           (uint64_t)(x.guard[g].low * 31 + x.guard[g].high);
+        e->condition_key = tw_hash_u64(e->condition_key, x.guard[g].x->hash);
+        e->condition_key =
+            tw_hash_u64(tw_hash_u64(e->condition_key, (uint64_t)x.guard[g].low), (uint64_t)x.guard[g].high);
     }
     if (x.guards)
         e->condition = both(e, outer, mask);
@@ -561,18 +572,17 @@ emitted tw_emit_value(emitter *e, const tw_value *v, const tw_index *const *at, 
         return NOTHING;
     bool own = f->group >= 0 && e->s->groups[f->group] == e->k;
     emitted outer = e->condition;
-    uint64_t outer_key = e->condition_key;
+    tw_hash outer_key = e->condition_key;
     if (own) { /* this very iteration's element: it exists whatever guards the reader, whose variables it may reduce */
         e->condition = NOTHING;
-        e->condition_key = 0;
+        e->condition_key = (tw_hash){0, 0};
     }
-    uint64_t key = key_of(e, v, v->type.rank, at);
-    memo *known = find(e, key);
-    emitted x = known                                          ? known->result
+    const emitted *known = find(e, v, v->type.rank, at);
+    emitted x = known                                          ? *known
                 : inside || own || !(f->stored || f->computed) ? emit_inside(e, v, at)
                                                                : emit_load(e, v, at);
     if (x.v && !known)
-        remember_key(e, key, x);
+        remember(e, v, v->type.rank, at, x);
     e->condition = outer;
     e->condition_key = outer_key;
     return x;

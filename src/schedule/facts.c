@@ -55,6 +55,7 @@ tw_status tw_schedule_facts(scheduler *s)
     if (!s->facts || !users.start)
         return TW_ERR_MEMORY;
     uint32_t place = 0;
+    int inputs = 0;
     tw_for_each_op (op, g->body) {
         for (uint32_t i = 0; op->code == TW_G_OUTPUT && i < op->operands; i++)
             facts_of(s, op->operand[i])->output = true;
@@ -71,7 +72,12 @@ tw_status tw_schedule_facts(scheduler *s)
             choose_layout(f, v->type.rank);
             if (op->code == TW_G_INPUT) {
                 int order[TW_MAX_RANK] = {0, 1, 2, 3, 4, 5, 6, 7};
-                strides_in_order(f, v->type.rank, order);
+                const int64_t *given = s->options.input_stride ? s->options.input_stride[inputs] : NULL;
+                inputs++;
+                if (given)
+                    memcpy(f->stride, given, v->type.rank * sizeof *given);
+                else
+                    strides_in_order(f, v->type.rank, order);
                 f->stored = true;
             }
         }

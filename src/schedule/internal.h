@@ -193,7 +193,7 @@ typedef struct emitter {
     tw_value *pointer[4 * MOST_OUTPUTS];
     int buffers;
     emitted condition; /* of the surrounding guards; v == NULL: none */
-    uint64_t condition_key;
+    tw_hash condition_key;
     tw_value *size; /* size-free programs: the extent of variable 0 */
     struct memo *memo;
     size_t memo_count, memo_room;

@@ -82,7 +82,8 @@ typedef struct tw_schedule_options {
     bool no_fusion; /* one primitive a kernel */
     /* in_place[i] = j: output i is the new content of input j's storage (an in-place update); -1: none. NULL: none. */
     const int *in_place;
-    int threads; /* what the plan will run on: it may choose block sizes, never the arithmetic */
+    const int64_t *const *input_stride; /* by input, in elements; NULL, or an entry that is NULL: row-major */
+    int threads;                        /* what the plan will run on: it may choose block sizes, never the arithmetic */
 } tw_schedule_options;
 
 /* `g` holds primitives only and outlives the plan's making, not the plan. */

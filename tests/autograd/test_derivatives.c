@@ -592,7 +592,6 @@ static void compare_compiled(problem *p)
     tw_array want[MOST] = {0}, got[MOST] = {0};
     void *in[3 * MOST], *out[MOST];
     int in_place[MOST];
-    bool done[MOST];
     build(p, GRADIENTS, &d);
     if (d.outputs)
         evaluate(p, &d, want);
@@ -603,8 +602,8 @@ static void compare_compiled(problem *p)
         out[k] = got[k].data;
         in_place[k] = -1;
     }
-    tw_segment_io io = {d.inputs, d.outputs, in, out, in_place, done};
-    if (d.outputs && tw_segment_runner(d.g, &io) != TW_OK)
+    tw_segment_io io = {d.inputs, d.outputs, in, NULL, out, in_place};
+    if (d.outputs && tw_segment_runner(d.g, &io, "the test") != TW_OK)
         fail_msg("%s: compiled: %s", p->row->name, tw_error_message());
     for (int k = 0; k < d.outputs; k++) {
         tw_text report = {0};

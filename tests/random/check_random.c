@@ -103,7 +103,7 @@ static tw_status run_in_place(const tw_graph *g, const tw_array *in, int n, tw_a
     if (n > MOST || m > MOST)
         return tw_error(TW_ERR_VALUE, "more than %d inputs or outputs", MOST);
     choose_in_place(g, n, m, in_place);
-    tw_status status = tw_compile_graph(g, in_place, &e);
+    tw_status status = tw_compile_graph(g, in_place, NULL, &e);
     for (int i = 0; i < n && status == TW_OK; i++) {
         inputs[i] = tw_alloc_aligned(TW_MAX(in[i].bytes, (size_t)1), 64);
         if (inputs[i])
@@ -133,7 +133,7 @@ static tw_status run_in_place(const tw_graph *g, const tw_array *in, int n, tw_a
 static tw_status run_compiled(const tw_graph *g, const tw_array *in, int n, tw_array *out, int m)
 {
     tw_executable *e = NULL;
-    tw_status status = tw_compile_graph(g, NULL, &e);
+    tw_status status = tw_compile_graph(g, NULL, NULL, &e);
     for (int i = 0; i < m && status == TW_OK; i++) {
         const tw_type *t = &g->body->last->operand[i]->type;
         status = tw_array_create((tw_dtype)t->dtype, t->rank, t->dims, &out[i]);
