@@ -38,9 +38,12 @@ class Row:
         self.level = words.pop(0) if table == "graph" else "tile"
         self.klass = words.pop(0)
         self.results, self.regions, self.flags = 1, 0, []
+        self.cost = {"pointwise": 1, "gather": 4}.get(self.klass, 0)
         for w in words:
             if w.startswith("results="):
                 self.results = int(w[8:])
+            elif w.startswith("cost="):
+                self.cost = int(w[5:])
             elif w.startswith("regions="):
                 self.regions = int(w[8:])
             elif w in FLAGS:
@@ -213,7 +216,7 @@ def table_source(rows, table, include, input_op, output_op):
     for r in rows:
         level = LEVELS[r.level] if table == "graph" else "TW_LEVEL_TILE"
         out.append(f"{PAD}[{r.upper}] = {{{quote(r.name)}, {quote(r.doc)}, {level}, TW_CLASS_{r.klass.upper()}, "
-                   f"{len(r.operands)}, {r.optional}, {str(r.variadic).lower()}, {len(r.attrs)}, {r.results}, {r.regions}, "
+                   f"{len(r.operands)}, {r.optional}, {str(r.variadic).lower()}, {len(r.attrs)}, {r.results}, {r.regions}, {r.cost}, "
                    f"{' | '.join(FLAGS[f] for f in r.flags) or 0}, {'operands_' + r.name if r.operands else 'NULL'}, "
                    f"{'attrs_' + r.name if r.attrs else 'NULL'}, {prefix + r.rule if r.rule != 'none' else 'NULL'}}},")
     out.append("};\n")

@@ -9,10 +9,8 @@ import sys
 
 
 # Programs with arguments, beside every test_* that is found.
-WITH_ARGUMENTS = [["random/check_random", "--graphs", "500", "--what", "simplify"],
-                  ["random/check_random", "--graphs", "500", "--what", "compiled"],
-                  ["random/check_random", "--graphs", "500", "--what", "inplace"],
-                  ["random/check_random", "--graphs", "500", "--what", "gradients"]]
+WITH_ARGUMENTS = [["random/check_random", "--graphs", "500", "--what", what]
+                  for what in ("simplify", "compiled", "inplace", "gradients", "again", "bits")]
 
 
 def run(command):

@@ -35,7 +35,8 @@ static bool is_empty(int rank, const int64_t *shape)
     return false;
 }
 
-void tw_copy_from_strides(void *to, const void *from, int rank, const int64_t *shape, const int64_t *stride, size_t size)
+void tw_copy_from_strides(void *to, const void *from, int rank, const int64_t *shape, const int64_t *stride,
+                          size_t size)
 {
     int64_t at[TW_MAX_RANK] = {0}, offset = 0;
     char *out = to;

@@ -8,6 +8,7 @@
 #include "base/os.h"
 #include "decompose/decompose.h"
 #include "ops/build.h"
+#include "rematerialise/rematerialise.h"
 #include "simplify/simplify.h"
 #include "tensor/hooks.h"
 #include "tilewright/tensor.h"
@@ -105,6 +106,7 @@ static tw_status separate_outputs(tw_graph **graph, bool *changed)
 static const tw_pass passes[] = {
     {"decompose", tw_pass_decompose, TW_LOG_DECOMPOSE},
     {"simplify", tw_pass_simplify, TW_LOG_SIMPLIFY},
+    {"rematerialise", tw_pass_rematerialise, TW_LOG_SIMPLIFY},
     {"separate outputs", separate_outputs, TW_LOG_SIMPLIFY},
 };
 

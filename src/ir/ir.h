@@ -119,6 +119,7 @@ typedef struct tw_op_info {
     int attrs;
     int results; /* -1: as many as its first region yields (for, while, if) */
     int regions;
+    int cost; /* of one element, in vector instructions for a vector of them */
     int flags;
     const char *const *operand_names;
     const tw_attr_info *attr_info;

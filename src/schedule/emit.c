@@ -329,6 +329,36 @@ static int reduce_kind(int code)
     }
 }
 
+/* Reduces x along variable v. The order of a reduction depends on its shape: along a last axis it is another than along
+ * any other, also where the tile doesn't vary over what comes after the axis. */
+static emitted reduced(emitter *e, const tw_op *op, emitted x, int v)
+{
+    int64_t a, r, b;
+    uint32_t set = x.set | 1u << v;
+    int place = 0, rank = 0;
+    tw_dim dims[TW_MAX_RANK];
+    x = tw_emit_align(e, x, set);
+    for (int i = 0; i < v; i++)
+        place += (int)(set >> i & 1);
+    for (int i = 0; i < e->f.vars; i++)
+        rank += (int)(set >> i & 1);
+    if (accumulates_wider((tw_dtype)op->operand[0]->type.dtype))
+        x.v = cast_to(e, x.v, TW_F32);
+    bool columns = tw_schedule_reduction_form(e->s, op, &a, &r, &b) && b > 1, last = place == rank - 1;
+    if (columns && last && x.v)
+        x.v = check(e, tw_t_expand_dims(e->g, x.v, rank));
+    if (!columns && !last)
+        x.v =
+            tw_emit_fail(e, tw_error(TW_ERR_INTERNAL, "schedule: rows are reduced along an axis that is not the last"));
+    x.v = x.v ? check(e, tw_t_reduce(e->g, x.v, place, reduce_kind(op->code))) : NULL;
+    x.set = set & ~(1u << v);
+    if (columns && last && x.v) {
+        rank = dims_of(e, x.set, dims);
+        x.v = check(e, tw_t_reshape(e->g, x.v, rank, dims));
+    }
+    return x;
+}
+
 static emitted emit_reduction(emitter *e, const tw_op *op, const tw_index *const *at)
 {
     const tw_value *x = op->operand[0];
@@ -348,15 +378,7 @@ static emitted emit_reduction(emitter *e, const tw_op *op, const tw_index *const
         return NOTHING;
     tw_dtype dtype = (tw_dtype)op->result[0].type.dtype;
     if (f->shape[axis] > 1) {
-        uint32_t set = r.set | 1u << v;
-        int place = 0;
-        r = tw_emit_align(e, r, set);
-        for (int i = 0; i < v; i++)
-            place += (int)(set >> i & 1);
-        if (accumulates_wider((tw_dtype)x->type.dtype))
-            r.v = cast_to(e, r.v, TW_F32);
-        r.v = r.v ? check(e, tw_t_reduce(e->g, r.v, place, reduce_kind(op->code))) : NULL;
-        r.set = set & ~(1u << v);
+        r = reduced(e, op, r, v);
     } else if (op->code == TW_G_ARGMAX || op->code == TW_G_ARGMIN) {
         r = (emitted){tw_emit_i64(e, 0), 0};
     }

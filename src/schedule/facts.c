@@ -46,6 +46,16 @@ static void choose_layout(value_facts *f, int rank)
     strides_in_order(f, rank, order);
 }
 
+/* An operation that only waits for the value is no user. */
+static int keep_readers(const tw_op **user, int users, const tw_value *v)
+{
+    int kept = 0;
+    for (int u = 0; u < users; u++)
+        if (user[u]->code != TW_G_AFTER || user[u]->operand[0] == v)
+            user[kept++] = user[u];
+    return kept;
+}
+
 tw_status tw_schedule_facts(scheduler *s)
 {
     const tw_graph *g = s->g;
@@ -66,8 +76,8 @@ tw_status tw_schedule_facts(scheduler *s)
             f->place = place++;
             f->class = op->info->class;
             f->group = -1;
-            f->users = (int)(users.start[v->id + 1] - users.start[v->id]);
             f->user = (const tw_op **)users.op + users.start[v->id];
+            f->users = keep_readers(f->user, (int)(users.start[v->id + 1] - users.start[v->id]), v);
             TW_TRY(constant_shape(g, v, f));
             choose_layout(f, v->type.rank);
             if (op->code == TW_G_INPUT) {

@@ -246,7 +246,8 @@ static tw_status own_elements_match(scheduler *s, const group *k, frame *f, cons
 static bool closes_cycle(const scheduler *s, int k, const trace *t)
 {
     for (int i = 0; i < t->entries; i++) {
-        int d = t->entry[i].kind == TRACE_LOAD ? facts_of(s, t->entry[i].value)->group : -1;
+        bool waits = t->entry[i].kind == TRACE_LOAD || t->entry[i].kind == TRACE_WAIT;
+        int d = waits ? facts_of(s, t->entry[i].value)->group : -1;
         if (d >= 0 && d != k && needs(s, d, k))
             return true;
     }
@@ -267,7 +268,7 @@ static void note_loads(scheduler *s, int number, const trace *t)
 {
     for (int i = 0; i < t->entries; i++) {
         const tw_value *v = t->entry[i].value;
-        if (t->entry[i].kind != TRACE_LOAD || facts_of(s, v)->group < 0)
+        if ((t->entry[i].kind != TRACE_LOAD && t->entry[i].kind != TRACE_WAIT) || facts_of(s, v)->group < 0)
             continue;
         add_need(s, number, facts_of(s, v)->group);
         if (facts_of(s, v)->group != number)
@@ -374,19 +375,27 @@ static tw_status place(scheduler *s, const tw_value *v, uint32_t *reader)
     return TW_OK;
 }
 
-/* A computed value that another group loads needs memory. */
+/* What needs memory: results of the graph, and what another group loads. */
 static tw_status store_loaded(scheduler *s)
 {
+    bool *loaded = tw_arena_zero(s->arena, s->values + 1, sizeof *loaded);
+    if (!loaded)
+        return TW_ERR_MEMORY;
     for (int k = 0; k < s->group_count; k++) {
-        group *g = s->groups[k];
+        const group *g = s->groups[k];
         for (int i = 0; i < g->values; i++) {
             frame f;
             trace t;
             TW_TRY(trace_in(s, g, k, g->value[i], &f, &t));
             for (int j = 0; j < t.entries; j++)
                 if (t.entry[j].kind == TRACE_LOAD)
-                    facts_of(s, t.entry[j].value)->stored = true;
+                    loaded[t.entry[j].value->id] = true;
         }
+    }
+    for (uint32_t i = 0; i < s->values; i++) {
+        value_facts *f = &s->facts[i];
+        if (f->op && f->group >= 0)
+            f->stored = f->output || loaded[i] || s->groups[f->group]->kind >= GROUP_SCAN; /* these work in memory */
     }
     return TW_OK;
 }

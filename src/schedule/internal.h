@@ -101,9 +101,14 @@ static inline bool is_heavy(const tw_op *op) /* cannot be pulled element by elem
     return class == TW_CLASS_REDUCTION || class == TW_CLASS_CONTRACTION || class == TW_CLASS_SCAN ||
            (class == TW_CLASS_SCATTER && op->code != TW_G_SLICE_UPDATE);
 }
+static inline uint32_t read_operands(const tw_op *op) /* `after` reads its first one only */
+{
+    return op->code == TW_G_AFTER ? 1 : op->operands;
+}
 static inline bool is_view(const tw_op *op)
 {
-    return op->code == TW_G_RESHAPE || op->code == TW_G_PERMUTE || op->code == TW_G_EXPAND || op->code == TW_G_SLICE;
+    return op->code == TW_G_RESHAPE || op->code == TW_G_PERMUTE || op->code == TW_G_EXPAND || op->code == TW_G_SLICE ||
+           op->code == TW_G_AFTER;
 }
 
 /* ---- which elements an element is made from: access.c ---- */
@@ -143,7 +148,7 @@ int tw_frame_inner(frame *f, int64_t extent, int rank, const tw_index *const *at
 int tw_frame_dot_inner(const scheduler *s, frame *f, const tw_op *dot, const tw_index *const *at);
 
 typedef struct trace_entry {
-    enum { TRACE_LOAD, TRACE_OWN, TRACE_PULLED, TRACE_EXPRESSION } kind;
+    enum { TRACE_LOAD, TRACE_OWN, TRACE_PULLED, TRACE_EXPRESSION, TRACE_WAIT /* isn't read, but must be there */ } kind;
     const tw_value *value;
     const tw_index *at[TW_MAX_RANK];
     const tw_index

@@ -183,6 +183,25 @@ static void trace_dot(trace *t, const tw_op *op, const tw_index *const *at)
     tw_trace_value(t, op->operand[1], b, false);
 }
 
+/* The value itself may be one that is pulled: then what of it is computed the latest. */
+static void trace_wait(trace *t, const tw_value *v)
+{
+    while (!facts_of(t->s, v)->stored && !facts_of(t->s, v)->computed) {
+        const tw_value *latest = NULL;
+        for (uint32_t i = 0; i < read_operands(v->def); i++) {
+            const tw_value *o = v->def->operand[i];
+            if (o && (!latest || facts_of(t->s, o)->place > facts_of(t->s, latest)->place))
+                latest = o;
+        }
+        if (!latest)
+            return;
+        v = latest;
+    }
+    trace_entry *e = new_entry(t);
+    if (e)
+        *e = (trace_entry){.kind = TRACE_WAIT, .value = v};
+}
+
 static void trace_inside(trace *t, const tw_value *v, const tw_index *const *at)
 {
     const tw_op *op = v->def;
@@ -213,7 +232,9 @@ static void trace_inside(trace *t, const tw_value *v, const tw_index *const *at)
             tw_trace_value(t, op->operand[i], zero, false);
         }
     } else {
-        for (uint32_t i = 0; i < op->operands && t->status == TW_OK; i++) {
+        if (op->code == TW_G_AFTER)
+            trace_wait(t, op->operand[1]);
+        for (uint32_t i = 0; i < read_operands(op) && t->status == TW_OK; i++) {
             access x;
             if ((t->status = tw_schedule_access(t->s, op, i, at, &x)) != TW_OK)
                 return;

@@ -18,11 +18,11 @@ typedef struct target { /* whose gradient is being added up: a node's result, or
 
 typedef struct walk {
     tw_vec(target) targets;
-    tw_map *place;       /* node or leaf to 1 + its target */
-    bool create;         /* keep a history of the gradients themselves */
-    tw_map *tensor;      /* create: value to a tensor that stands for it, with its history */
+    tw_map *place;            /* node or leaf to 1 + its target */
+    bool create;              /* keep a history of the gradients themselves */
+    tw_map *tensor;           /* create: value to a tensor that stands for it, with its history */
     tw_vec(tw_tensor *) kept; /* create: those tensors */
-    tw_op *seen;         /* create: the last operation that has its node */
+    tw_op *seen;              /* create: the last operation that has its node */
 } walk;
 
 static target *target_of(walk *w, tape_node *node, tw_tensor *leaf)
@@ -147,8 +147,8 @@ static tw_status add_grad(walk *w, tape_node *node, tw_tensor *leaf, tw_value *g
 static tw_value *value_of(const saved *s, const tape_node *n, const char *what, uint32_t which)
 {
     if (s->version != s->cell->version) {
-        tw_error(TW_ERR_VALUE, "backward: %s %u of %s was changed in place after it was used (version %llu, now %llu)", what, which,
-                 n->op.info->name, (unsigned long long)s->version, (unsigned long long)s->cell->version);
+        tw_error(TW_ERR_VALUE, "backward: %s %u of %s was changed in place after it was used (version %llu, now %llu)",
+                 what, which, n->op.info->name, (unsigned long long)s->version, (unsigned long long)s->cell->version);
         return NULL;
     }
     return s->view ? tw_tensor_value(s->view) : tw_cell_value(s->cell);
@@ -256,12 +256,14 @@ static tw_status start_from(walk *w, tw_tensor *t, tw_tensor *gradient)
     if (!gradient && t->count != 1)
         return tw_error(TW_ERR_SHAPE, "backward: a tensor of %lld elements needs a gradient to start from",
                         (long long)t->count);
-    if (gradient && (gradient->rank != t->rank || memcmp(gradient->shape, t->shape, (size_t)t->rank * sizeof *t->shape) ||
-                     gradient->dtype != t->dtype))
-        return tw_error(TW_ERR_SHAPE, "backward: the gradient has another shape or dtype than the tensor; expected the same");
+    if (gradient &&
+        (gradient->rank != t->rank || memcmp(gradient->shape, t->shape, (size_t)t->rank * sizeof *t->shape) ||
+         gradient->dtype != t->dtype))
+        return tw_error(TW_ERR_SHAPE,
+                        "backward: the gradient has another shape or dtype than the tensor; expected the same");
     tw_type type = tw_type_make(t->dtype, t->rank, t->shape);
-    tw_value *one = gradient ? tw_tensor_value(gradient)
-                             : tw_g_full(tw_segment_current()->g, type.rank, type.dims, 1, 1, t->dtype);
+    tw_value *one =
+        gradient ? tw_tensor_value(gradient) : tw_g_full(tw_segment_current()->g, type.rank, type.dims, 1, 1, t->dtype);
     if (!one)
         return tw_error_code();
     if (gradient && tw_tracked(gradient))

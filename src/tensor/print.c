@@ -1,5 +1,5 @@
-/* Tensors as text, laid out as PyTorch lays them out: 4 digits, lines of 80, more than 1000 elements in excerpts of 3 at
- * each end. */
+/* Tensors as text, laid out as PyTorch lays them out: 4 digits, lines of 80, more than 1000 elements in excerpts of 3
+ * at each end. */
 #include "tensor/internal.h"
 
 #include <math.h>
@@ -190,7 +190,11 @@ static void print_suffixes(const tw_tensor *t, tw_text *out)
 char *tw_print_text(tw_tensor *t)
 {
     tw_text out = {0};
-    printer p = {.t = t, .data = tw_data(t), .excerpt = t->count > MOST_SHOWN, .floating = tw_dtype_floating(t->dtype), .out = &out};
+    printer p = {.t = t,
+                 .data = tw_data(t),
+                 .excerpt = t->count > MOST_SHOWN,
+                 .floating = tw_dtype_floating(t->dtype),
+                 .out = &out};
     if (!p.data)
         return NULL;
     tw_text_add(&out, "tensor(");

@@ -8,8 +8,8 @@
  *     v += 1            x.value = slice_update(x.value, slice(x.value) + 1)
  *     exp(x), exp(v)    both see it
  *
- * Behind an expanded view that way is closed, since several of its elements are one; what lies on it without overlapping
- * is written to the cell by its strides instead. */
+ * Behind an expanded view that way is closed, since several of its elements are one; what lies on it without
+ * overlapping is written to the cell by its strides instead. */
 #include "tensor/internal.h"
 
 #include "ops/build.h"
@@ -334,7 +334,8 @@ tw_tensor *tw_view_written(tw_tensor *t, tw_tensor *content)
 bool tw_view_grown(const tw_tensor *t)
 {
     for (; t->view; t = t->view->base)
-        if ((t->view->op.code == TW_G_EXPAND || t->view->op.code == TW_G_BROADCAST_TO) && t->count != t->view->base->count)
+        if ((t->view->op.code == TW_G_EXPAND || t->view->op.code == TW_G_BROADCAST_TO) &&
+            t->count != t->view->base->count)
             return true;
     return false;
 }
@@ -347,7 +348,8 @@ tw_tensor *tw_view_scattered(tw_tensor *t, tw_tensor *root, tw_tensor *content)
         int64_t shape[TW_MAX_RANK];
         for (int i = 0; i < t->rank; i++)
             shape[i] = i == d ? t->shape[d] : 1;
-        tw_tensor *along = tw_mul(tw_arange(0, (double)t->shape[d], 1, TW_I64), tw_scalar((double)t->stride[d], TW_I64));
+        tw_tensor *along =
+            tw_mul(tw_arange(0, (double)t->shape[d], 1, TW_I64), tw_scalar((double)t->stride[d], TW_I64));
         index = tw_add(index, tw_reshape(along, t->rank, shape));
     }
     index = tw_reshape(tw_expand(index, t->rank, t->shape), 1, &t->count);

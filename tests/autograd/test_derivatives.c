@@ -117,6 +117,7 @@ static const derivative_case cases[] = {
     {"slice", "f[7]", "1|3|2", false},
     {"slice", "f[7,3]", "6,0|3,3|-2,1", false},
     {"slice", "f[4,5]", "2,0|0,5|1,1", false},
+    {"after", "f[3,4] i4[2]", "", false},
     {"pad", "f[3,4]", "1,0|0,2|1.5", false},
     {"pad", "f[0]", "2|1|0", false},
     {"cat", "f[2,3] f[2,1] f[2,2]", "1", false},

@@ -104,7 +104,8 @@ static tw_tensor *computed(const program *p, const line *l, tw_tensor *x)
 static bool changed(program *p, const line *l)
 {
     const char *name = l->field[0];
-    tw_tensor *x = p->t[atoi(l->field[1])], *y = l->fields > 2 ? p->t[atoi(l->field[2]) < 0 ? 0 : atoi(l->field[2])] : NULL;
+    tw_tensor *x = p->t[atoi(l->field[1])],
+              *y = l->fields > 2 ? p->t[atoi(l->field[2]) < 0 ? 0 : atoi(l->field[2])] : NULL;
     tw_status status;
     if (!strcmp(name, "add_"))
         status = tw_add_(x, y);
@@ -182,7 +183,8 @@ static void statement(program *p, const line *l)
         compare_gradient(p, l);
     else if (!strcmp(name, "new") || !strcmp(name, "leaf"))
         made = tw_requires_grad(filled(l->field[2]), name[0] == 'l');
-    else if (!changed(p, l) && !(made = view(l, p->t[atoi(l->field[2])])) && !(made = computed(p, l, p->t[atoi(l->field[2])])))
+    else if (!changed(p, l) && !(made = view(l, p->t[atoi(l->field[2])])) &&
+             !(made = computed(p, l, p->t[atoi(l->field[2])])))
         complain(p, "an unknown statement");
     if (made)
         p->t[p->count++] = made;

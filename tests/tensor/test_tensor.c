@@ -144,7 +144,8 @@ static void strided_memory(void **state)
             data[i] = i;
         tw_set_tier(tiers[k]);
         TW_SCOPE {
-            tw_tensor *x = tw_from_memory(data + 9, LIST(3, 4), (int64_t[]){1, -3}, TW_F64, NULL, NULL); /* x[i][j] = 9 - 3 j + i */
+            tw_tensor *x = tw_from_memory(data + 9, LIST(3, 4), (int64_t[]){1, -3}, TW_F64, NULL,
+                                          NULL); /* x[i][j] = 9 - 3 j + i */
             assert_int_equal(tw_tensor_status(x), TW_OK);
             tw_tensor *y = tw_add(x, tw_scalar(100, TW_F64));
             const double *got = tw_data(y);
@@ -240,7 +241,8 @@ static void saved_values_that_changed_are_noticed(void **state)
 {
     (void)state;
     TW_SCOPE {
-        tw_tensor *x = tw_requires_grad(tw_ones(LIST(3), TW_F32), true), *y = tw_mul(x, tw_scalar(2, TW_F32)), *z = tw_square(y);
+        tw_tensor *x = tw_requires_grad(tw_ones(LIST(3), TW_F32), true), *y = tw_mul(x, tw_scalar(2, TW_F32)),
+                  *z = tw_square(y);
         assert_int_equal(tw_add_(y, tw_scalar(1, TW_F32)), TW_OK);
         says(tw_backward(tw_sum(z, 0, NULL, false), NULL), TW_ERR_VALUE, "changed in place");
         tw_tensor *e = tw_exp(x), *loss = tw_sum(e, 0, NULL, false);
@@ -276,7 +278,9 @@ static void gradients_of_gradients(void **state)
 static tw_tensor *penalty(tw_tensor *w, tw_tensor *x)
 {
     tw_tensor *h = tw_softmax(tw_matmul(x, tw_transpose(w, 0, 1)), 1), *g;
-    tw_tensor *loss = tw_sum(tw_mul(tw_log(h), tw_select(x, 1, 0) ? tw_narrow_to(x, 1, 1, (int64_t[]){0}, 1, (int64_t[]){2}) : x), 0, NULL, false);
+    tw_tensor *loss =
+        tw_sum(tw_mul(tw_log(h), tw_select(x, 1, 0) ? tw_narrow_to(x, 1, 1, (int64_t[]){0}, 1, (int64_t[]){2}) : x), 0,
+               NULL, false);
     if (tw_grad(1, &loss, NULL, 1, &w, &g, true) != TW_OK)
         fail_msg("%s", tw_error_message());
     return tw_sum(tw_square(g), 0, NULL, false);
@@ -287,7 +291,8 @@ static void a_gradient_penalty(void **state)
     (void)state;
     double w[6] = {0.1, -0.4, 0.7, 0.3, 0.2, -0.6}, x[12] = {1, 2, -1, 0.5, -0.25, 3, 0.1, 0.2, 0.3, -2, 1, 0.7};
     TW_SCOPE {
-        tw_tensor *input = tw_from_data(x, LIST(4, 3), TW_F64), *weight = tw_requires_grad(tw_from_data(w, LIST(2, 3), TW_F64), true), *g;
+        tw_tensor *input = tw_from_data(x, LIST(4, 3), TW_F64),
+                  *weight = tw_requires_grad(tw_from_data(w, LIST(2, 3), TW_F64), true), *g;
         tw_tensor *p = penalty(weight, input);
         assert_int_equal(tw_grad(1, &p, NULL, 1, &weight, &g, false), TW_OK);
         const double *got = tw_data(g);
@@ -362,18 +367,12 @@ static void compiled_functions_change_what_they_captured(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(prints_as_pytorch_does),
-        cmocka_unit_test(prints_what_it_knows_of_gradients),
-        cmocka_unit_test(memory_of_the_program),
-        cmocka_unit_test(strided_memory),
-        cmocka_unit_test(strides_are_those_of_views),
-        cmocka_unit_test(a_view_alone_is_kept_alone),
-        cmocka_unit_test(errors_name_what_was_given),
-        cmocka_unit_test(saved_values_that_changed_are_noticed),
-        cmocka_unit_test(gradients_of_gradients),
-        cmocka_unit_test(a_gradient_penalty),
-        cmocka_unit_test(gradients_add_up_and_stop),
-        cmocka_unit_test(compiled_functions_change_what_they_captured),
+        cmocka_unit_test(prints_as_pytorch_does),     cmocka_unit_test(prints_what_it_knows_of_gradients),
+        cmocka_unit_test(memory_of_the_program),      cmocka_unit_test(strided_memory),
+        cmocka_unit_test(strides_are_those_of_views), cmocka_unit_test(a_view_alone_is_kept_alone),
+        cmocka_unit_test(errors_name_what_was_given), cmocka_unit_test(saved_values_that_changed_are_noticed),
+        cmocka_unit_test(gradients_of_gradients),     cmocka_unit_test(a_gradient_penalty),
+        cmocka_unit_test(gradients_add_up_and_stop),  cmocka_unit_test(compiled_functions_change_what_they_captured),
     };
     tw_library_init();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
