@@ -17,11 +17,11 @@ const double tw_rematerialise_price = 0.05;
 
 typedef struct value_facts {
     const tw_op *op;
-    int place, last;  /* of its operation; of its last user, views included */
+    int place, last; /* of its operation; of its last user, views included */
     int64_t count, bytes;
-    bool output;      /* of the graph: kept anyway */
-    bool again;       /* chosen to be computed again */
-    tw_value *made;   /* the copy */
+    bool output;    /* of the graph: kept anyway */
+    bool again;     /* chosen to be computed again */
+    tw_value *made; /* the copy */
 } value_facts;
 
 typedef struct remat {
@@ -29,9 +29,9 @@ typedef struct remat {
     tw_arena *arena;
     value_facts *facts; /* by value id */
     uint32_t values;
-    int places, cut;    /* operations with place <= cut come before it */
+    int places, cut; /* operations with place <= cut come before it */
     double price;
-    tw_value *when;     /* for the current user: what copies wait for; NULL: nothing */
+    tw_value *when; /* for the current user: what copies wait for; NULL: nothing */
     tw_rematerialised done;
 } remat;
 
@@ -163,7 +163,8 @@ static bool add_value(const remat *r, tw_network *n, uint32_t id)
         return true; /* no path goes through it */
     int64_t store = is_view(op) || is_free(op) ? TW_CAPACITY_INFINITE : f->bytes * UNITS;
     int64_t again = (int64_t)(r->price * UNITS * (double)work_of(r, op));
-    bool fine = tw_network_edge(n, node_in(id), node_out(id), store) && (again == 0 || tw_network_edge(n, 0, node_in(id), again));
+    bool fine = tw_network_edge(n, node_in(id), node_out(id), store) &&
+                (again == 0 || tw_network_edge(n, 0, node_in(id), again));
     for (uint32_t i = 0; i < op->operands && fine; i++)
         if (op->operand[i])
             fine = tw_network_edge(n, node_out(op->operand[i]->id), node_in(id), TW_CAPACITY_INFINITE);

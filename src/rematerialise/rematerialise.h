@@ -10,8 +10,8 @@
 extern const double tw_rematerialise_price;
 
 typedef struct tw_rematerialised {
-    int operations;            /* computed twice */
-    int64_t bytes_less;        /* live across the cut before and after, by the estimate that the cut was chosen by */
+    int operations;             /* computed twice */
+    int64_t bytes_less;         /* live across the cut before and after, by the estimate that the cut was chosen by */
     int64_t element_operations; /* that are done twice */
 } tw_rematerialised;
 

@@ -216,7 +216,7 @@ static emitted tail_mask(emitter *e, uint32_t set)
 {
     emitted mask = NOTHING;
     for (int i = 0; i < e->f.vars; i++) {
-        if (!(set >> i & 1) || (e->f.var[i].extent % e->f.var[i].block == 0 && !e->size))
+        if (!(set >> i & 1) || (!hangs_over(&e->f.var[i]) && !e->size))
             continue;
         if (e->size) {
             mask =
@@ -368,7 +368,8 @@ static emitted emit_reduction(emitter *e, const tw_op *op, const tw_index *const
     int axis = tw_schedule_reduced_axis(op, &keep);
     if (f->shape[axis] == 0)
         return identity_of(e, op);
-    int v = tw_frame_inner(&e->f, f->shape[axis], op->result[0].type.rank, at, f->panel ? e->f.panel_column : -1);
+    int v = tw_frame_inner(&e->f, f->shape[axis], dim_varies(f, axis), op->result[0].type.rank, at,
+                           f->panel ? e->f.panel_column : -1);
     for (int i = 0, j = 0; i < x->type.rank; i++) {
         inner[i] = i == axis ? tw_ix_var(e->s->arena, v, f->shape[axis]) : at[j];
         j += i != axis || keep;
@@ -431,6 +432,21 @@ emitted tw_emit_from_matrix(emitter *e, tw_value *x, int rows, int columns)
     return (emitted){check(e, tw_t_reshape(e->g, x, rank, dims)), set};
 }
 
+static emitted select(emitter *e, emitted mask, emitted yes, emitted no)
+{
+    if (!mask.v || !yes.v || !no.v)
+        return mask.v ? NOTHING : yes;
+    uint32_t set = mask.set | yes.set | no.set;
+    mask = tw_emit_align(e, mask, set);
+    if (yes.set)
+        yes = tw_emit_align(e, yes, set);
+    if (no.set)
+        no = tw_emit_align(e, no, set);
+    if (!mask.v || !yes.v || !no.v)
+        return NOTHING;
+    return (emitted){check(e, tw_t_select(e->g, mask.v, yes.v, no.v)), set};
+}
+
 /* The product's tile in its own order [rows, columns], before the result's dtype. */
 tw_value *tw_emit_dot_tile(emitter *e, const tw_op *op, const tw_index *const *at, tw_value *accumulator, int *rows,
                            int *columns)
@@ -448,6 +464,12 @@ tw_value *tw_emit_dot_tile(emitter *e, const tw_op *op, const tw_index *const *a
     emitted b = tw_emit_value(e, op->operand[1], right, false);
     if (!a.v || !b.v || e->status != TW_OK)
         return NULL;
+    emitted inside = tail_mask(e, bit(k)); /* what is computed for rows behind the last one must not be added up */
+    if (inside.v) {
+        emitted zero = {tw_emit_constant(e, (tw_dtype)a.v->type.dtype, 0, 0), 0};
+        a = select(e, inside, a, zero);
+        b = select(e, inside, b, zero);
+    }
     tw_value *am = matrix(e, a, *rows, extent > 1 ? k : -1), *bm = matrix(e, b, extent > 1 ? k : -1, *columns);
     return am && bm ? check(e, tw_t_dot(e->g, am, bm, accumulator)) : NULL;
 }
@@ -512,21 +534,6 @@ static emitted emit_operand(emitter *e, const tw_op *op, uint32_t i, const tw_in
     e->condition_key = outer_key;
     *guarded = mask;
     return v;
-}
-
-static emitted select(emitter *e, emitted mask, emitted yes, emitted no)
-{
-    if (!mask.v || !yes.v || !no.v)
-        return mask.v ? NOTHING : yes;
-    uint32_t set = mask.set | yes.set | no.set;
-    mask = tw_emit_align(e, mask, set);
-    if (yes.set)
-        yes = tw_emit_align(e, yes, set);
-    if (no.set)
-        no = tw_emit_align(e, no, set);
-    if (!mask.v || !yes.v || !no.v)
-        return NOTHING;
-    return (emitted){check(e, tw_t_select(e->g, mask.v, yes.v, no.v)), set};
 }
 
 static emitted emit_pulled(emitter *e, const tw_op *op, const tw_index *const *at)

@@ -76,6 +76,7 @@ tw_status tw_schedule_facts(scheduler *s)
             f->place = place++;
             f->class = op->info->class;
             f->group = -1;
+            f->varies = s->options.varies ? s->options.varies[f->place] : 0;
             f->user = (const tw_op **)users.op + users.start[v->id];
             f->users = keep_readers(f->user, (int)(users.start[v->id + 1] - users.start[v->id]), v);
             TW_TRY(constant_shape(g, v, f));
@@ -103,6 +104,15 @@ void tw_schedule_axis_form(const value_facts *f, int axis, int64_t *a, int64_t *
     *r = rank ? f->shape[axis] : 1;
     for (int i = 0; i < rank; i++)
         *(i < axis ? a : b) *= i == axis ? 1 : f->shape[i];
+}
+
+int tw_schedule_axis_varies(const value_facts *f, int axis)
+{
+    int which = 0;
+    for (int i = 0; i < f->op->result[0].type.rank; i++)
+        if (dim_varies(f, i))
+            which |= i < axis ? VARIES_A : i == axis ? VARIES_R : VARIES_B;
+    return which;
 }
 
 int tw_schedule_reduced_axis(const tw_op *op, bool *keepdim)

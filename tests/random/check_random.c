@@ -3,7 +3,7 @@
  * Graph i of seed S is graph 0 of seed S + i. A disagreement is shrunk and printed as IR text, which `tw run --compare`
  * runs again. simplify: the rules alone; compiled: kernels; inplace: results that are written over inputs; gradients:
  * the graph with the gradients of its inputs; again: that, with everything computed again that can be; bits: operation
- * by operation, compiled for one thread and for two, and computed again, to the last bit. */
+ * by operation, compiled for one thread and for two, computed again, and by kernels for all sizes, to the last bit. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +16,7 @@
 #include "simplify/simplify.h"
 #include "support/random_graph.h"
 #include "tensor/hooks.h"
+#include "tile/tile.h"
 
 static tw_status run_simplified(const tw_graph *g, const tw_array *in, int n, tw_array *out, int m)
 {
@@ -186,6 +187,89 @@ static tw_status run_operations(const tw_graph *g, const tw_array *in, int n, tw
     return status;
 }
 
+/* Every number of a program becomes a symbol: it is merged with a copy that has other numbers. */
+static void move_numbers(tw_block *block)
+{
+    enum { BY = 7919 };
+    tw_for_each_op (op, block) {
+        for (int i = 0; i < op->info->attrs; i++)
+            for (int j = 0; op->info->attr_info[i].kind == TW_ATTR_DIMS && j < op->attr[i].dims.n; j++)
+                if (op->attr[i].dims.v[j] > 1)
+                    ((tw_dim *)(uintptr_t)op->attr[i].dims.v)[j] += BY;
+        if (op->code == TW_T_CONSTANT && op->attr[1].i > 1 && op->result[0].type.dtype == TW_I64)
+            op->attr[1].i += BY;
+        for (uint32_t i = 0; i < op->regions; i++)
+            move_numbers(op->region[i]);
+        if (op->code == TW_T_FOR && op->operand[2]->def->code == TW_T_CONSTANT && op->operand[2]->def->attr[1].i > BY)
+            op->operand[2]->def->attr[1].i -= BY;
+    }
+}
+
+static tw_status use_symbols(tw_plan *plan)
+{
+    for (int k = 0; k < plan->kernels; k++) {
+        tw_graph *program = plan->kernel[k].program, *other = tw_graph_clone(program), *general;
+        int64_t word[128] = {0};
+        if (!other)
+            return TW_ERR_MEMORY;
+        move_numbers(other->body);
+        general = tw_tile_generalise(program, other);
+        tw_graph_destroy(other);
+        if (!general || tw_graph_verify(general) != TW_OK)
+            return tw_error(TW_ERR_INTERNAL, "a program can't be generalised: %s", tw_error_message());
+        if (!tw_tile_match(general, program, word))
+            return tw_error(TW_ERR_INTERNAL, "a program is no instance of its general form");
+        int symbols = tw_graph_symbols(general);
+        for (int l = 0; l < plan->launches; l++) {
+            tw_plan_launch *launch = &plan->launch[l];
+            tw_dim *scalar = tw_arena_alloc(plan->arena, (size_t)(symbols + launch->scalars + 1) * sizeof *scalar);
+            if (launch->kernel != k || !scalar)
+                continue;
+            memcpy(scalar, word, (size_t)symbols * sizeof *scalar);
+            memcpy(scalar + symbols, launch->scalar, (size_t)launch->scalars * sizeof *scalar);
+            launch->scalar = scalar;
+            launch->scalars += symbols;
+        }
+        tw_graph_destroy(program);
+        plan->kernel[k].program = general;
+    }
+    return TW_OK;
+}
+
+static tw_status run_symbols(const tw_graph *g, const tw_array *in, int n, tw_array *out, int m)
+{
+    tw_executable *e = NULL;
+    tw_plan *plan = NULL;
+    bool changed;
+    tw_schedule_options options = {.threads = 2};
+    tw_graph *copy = tw_graph_clone(g);
+    tw_status status = copy ? tw_pass_simplify(&copy, &changed) : TW_ERR_MEMORY;
+    for (uint32_t i = 0; status == TW_OK && i < copy->body->last->operands;
+         i++) { /* the caller's copies: see capture.c */
+        tw_value **v = &copy->body->last->operand[i];
+        tw_graph_insert_before(copy, copy->body->last);
+        *v = tw_g_cast(copy, *v, (tw_dtype)(*v)->type.dtype);
+    }
+    if (status == TW_OK)
+        status = tw_schedule(copy, &options, &plan);
+    if (status == TW_OK)
+        status = use_symbols(plan);
+    if (status == TW_OK)
+        status = tw_executable_create(plan, &e);
+    else
+        tw_plan_destroy(plan);
+    for (int i = 0; i < m && status == TW_OK; i++) {
+        const tw_type *t = &g->body->last->operand[i]->type;
+        status = tw_array_create((tw_dtype)t->dtype, t->rank, t->dims, &out[i]);
+    }
+    if (status == TW_OK)
+        status = execute_guarded(e, in, n, out, m);
+    if (e)
+        tw_executable_destroy(e);
+    tw_graph_destroy(copy);
+    return status;
+}
+
 static tw_status same_bits(const tw_graph *g, graph_runner *run, const char *what, const tw_array *in, int n,
                            const tw_array *want, int m)
 {
@@ -212,6 +296,8 @@ static tw_status run_bits(const tw_graph *g, const tw_array *in, int n, tw_array
         status = same_bits(g, run_compiled, "compiled, two threads", in, n, out, m);
     if (status == TW_OK)
         status = same_bits(g, run_again, "computed again", in, n, out, m);
+    if (status == TW_OK)
+        status = same_bits(g, run_symbols, "with symbols for numbers", in, n, out, m);
     tw_set_num_threads(0);
     return status;
 }
