@@ -89,7 +89,12 @@ TW_API tw_status tw_print(tw_tensor *t);         /* to standard output */
 TW_API void tw_scope_end_all(void);              /* ends all scopes of the thread and frees what they own */
 TW_API int64_t tw_tensor_bytes(void);            /* that tensors hold now */
 TW_API int64_t tw_tensor_peak_bytes(bool reset); /* the most they held since the last reset */
-TW_API uint64_t tw_version(const tw_tensor *t);  /* counts changes in place, its own and its aliases' */
+/* The most that tensors and a plan's temporaries should take together; 0: TW_MEMORY_BUDGET, else no limit. Plans that
+ * are made from now on compute again what doesn't fit, the cheapest first; where that isn't enough they take the least
+ * they can (TW_LOG=plan says so). Results are the same bits. */
+TW_API void tw_set_memory_budget(int64_t bytes);
+TW_API int64_t tw_memory_budget(void);
+TW_API uint64_t tw_version(const tw_tensor *t); /* counts changes in place, its own and its aliases' */
 
 /* ---- copies and changes in place ---- in-place forms of operations (tw_add_, tw_exp_ ...) are in tilewright/ops.h; a
  * leaf that requires gradients changes only while gradients are off ---- */

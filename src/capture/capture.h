@@ -17,14 +17,15 @@ tw_status tw_compile_graph(const tw_graph *segment, const int *in_place, const i
                            tw_executable **executable);
 
 typedef struct tw_capture_stats {
-    int64_t segments, hits, compiled, operations; /* runs; found compiled; compilations; single operations run */
-    uint64_t compile_ns;                          /* of the last whole segment: passes, scheduling and kernels */
+    int64_t segments, hits, compiled; /* runs; found compiled; plans for which kernels were compiled */
+    int64_t known;                    /* segments that are remembered now */
+    uint64_t compile_ns;              /* of the last whole segment: passes, scheduling and kernels */
 } tw_capture_stats;
 TW_API tw_capture_stats tw_capture_statistics(void);
 const tw_executable *tw_capture_last(void); /* the last whole segment that ran compiled; NULL: none */
 /* Bytes that tensors hold now plus what the last compiled segment needs: the peak of running it again. */
 TW_API int64_t tw_capture_stated_peak(void);
-TW_API void tw_capture_reset(void); /* forgets every plan */
+TW_API void tw_capture_reset(void); /* forgets every plan but those of compiled functions */
 
 /* Nanoseconds by kind of kernel, over all plans, since the last call, while tw_runtime_timing was on. */
 void tw_capture_kind_times(uint64_t ns[TW_KINDS]);

@@ -14,11 +14,18 @@ typedef struct tw_executable {
     uint64_t *ns;          /* by launch, summed over runs, while timing is on */
     int64_t runs;
     uint64_t compile_ns;
-    int from_cache;
+    int from_cache, compiled; /* kernels that came from disk; that were compiled now (the rest was loaded already) */
 } tw_executable;
 
-/* Compiles the plan's kernels, on several threads where there are cores. Takes over the plan (also on failure). */
-tw_status tw_executable_create(tw_plan *plan, tw_executable **executable);
+/* Kernels by program, shared by all plans: kernels.c. The caller releases the kernel; thread-safe. */
+typedef enum { TW_KERNEL_SHARED, TW_KERNEL_FROM_DISK, TW_KERNEL_COMPILED } tw_kernel_origin;
+tw_status tw_kernel_get(const tw_graph *program, bool may_compile, tw_kernel **kernel, tw_kernel_origin *origin);
+void tw_kernels_forget(void); /* plans keep those that they have */
+void tw_kernels_forget_unused(void);
+
+/* Gets the plan's kernels, on several threads where there are cores. Takes over the plan (also on failure).
+ * may_compile: else TW_ERR_UNSUPPORTED if a kernel is neither loaded nor on disk. */
+tw_status tw_executable_create(tw_plan *plan, bool may_compile, tw_executable **executable);
 void tw_executable_destroy(tw_executable *e);
 void tw_executable_say_times(const tw_executable *e); /* under TW_LOG=timing: what the launches of each kernel took */
 

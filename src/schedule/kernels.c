@@ -556,7 +556,6 @@ tw_status tw_schedule_emit(scheduler *s, int number, tw_plan *plan, tw_plan_kern
     TW_TRY(tw_pass_dce(&e.g, &changed));
     TW_TRY(trace_contents(&e, number, &t));
     TW_TRY(describe(&e, &t, plan, kernel));
-    e.g->grid[0] = size_free ? 1 : programs; /* the grid of a size-free program belongs to the launch */
     e.g->name = tw_arena_text(e.g->arena, "%s", kernel->name);
     kernel->hash = tw_graph_hash(e.g);
     *launch = (tw_plan_launch){.arguments = e.buffers,

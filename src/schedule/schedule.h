@@ -78,7 +78,6 @@ typedef struct tw_plan {
 } tw_plan;
 
 typedef struct tw_schedule_options {
-    bool exact;     /* TW_EXACT: no rewrite that changes the arithmetic */
     bool no_fusion; /* one primitive a kernel */
     /* in_place[i] = j: output i is the new content of input j's storage (an in-place update); -1: none. NULL: none. */
     const int *in_place;

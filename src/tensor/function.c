@@ -60,6 +60,10 @@ tw_function *tw_compile(tw_traceable *fn, void *user, int output_count)
         tw_error(TW_ERR_VALUE, "compile: %d outputs; expected 0 to %d", output_count, MOST_OUTPUTS);
         return NULL;
     }
+    if (!tw_prepared_releaser) {
+        tw_error(TW_ERR_INTERNAL, "compile: the library has not started");
+        return NULL;
+    }
     tw_function *f = tw_alloc_zero(1, sizeof *f);
     if (f)
         *f = (tw_function){.fn = fn, .user = user, .outputs = output_count};
@@ -74,6 +78,7 @@ static void free_entry(entry *e, int outputs)
         tw_cell_release(e->place[i].to.captured);
     for (int i = 0; e->output && i < outputs; i++)
         tw_release(e->output[i].captured);
+    tw_prepared_releaser(e->plan);
     tw_free(e->guard);
     tw_free(e->binding);
     tw_free(e->place);

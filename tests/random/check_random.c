@@ -255,7 +255,7 @@ static tw_status run_symbols(const tw_graph *g, const tw_array *in, int n, tw_ar
     if (status == TW_OK)
         status = use_symbols(plan);
     if (status == TW_OK)
-        status = tw_executable_create(plan, &e);
+        status = tw_executable_create(plan, true, &e);
     else
         tw_plan_destroy(plan);
     for (int i = 0; i < m && status == TW_OK; i++) {

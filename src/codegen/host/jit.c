@@ -188,23 +188,36 @@ static tw_status load(LLVMMemoryBufferRef object, bool cached, tw_kernel **kerne
     return status;
 }
 
-tw_status tw_host_compile(const tw_graph *program, tw_kernel **kernel)
+static tw_status load_cached(tw_hash key, tw_kernel **kernel)
 {
-    LLVMMemoryBufferRef object = NULL;
     void *bytes = NULL;
     size_t count = 0;
     *kernel = NULL;
     pthread_once(&once, start_jit);
     if (!jit)
         return tw_error(TW_ERR_INTERNAL, "host: the JIT could not be started");
+    if (!tw_cache_read(key, &bytes, &count))
+        return TW_ERR_UNSUPPORTED;
+    LLVMMemoryBufferRef object = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, count, "cached");
+    tw_free(bytes);
+    return load(object, true, kernel) == TW_OK ? TW_OK : TW_ERR_UNSUPPORTED;
+}
+
+tw_status tw_host_load(const tw_graph *program, tw_kernel **kernel)
+{
+    tw_status status = load_cached(tw_cache_key(program), kernel);
+    return status == TW_ERR_UNSUPPORTED ? tw_error(status, "host: kernel %s is not in the cache", program->name)
+                                        : status;
+}
+
+tw_status tw_host_compile(const tw_graph *program, tw_kernel **kernel)
+{
+    LLVMMemoryBufferRef object = NULL;
     tw_hash key = tw_cache_key(program);
-    if (tw_cache_read(key, &bytes, &count)) {
-        object = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, count, "cached");
-        tw_free(bytes);
-        if (load(object, true, kernel) == TW_OK)
-            return TW_OK;
-        tw_error_clear(); /* whatever was wrong with it: compile */
-    }
+    tw_status status = load_cached(key, kernel);
+    if (status != TW_ERR_UNSUPPORTED)
+        return status;
+    tw_error_clear(); /* whatever was wrong with a cached one: compile */
     TW_TRY(make_object(program, LLVMObjectFile, &object));
     tw_cache_write(key, LLVMGetBufferStart(object), LLVMGetBufferSize(object));
     return load(object, false, kernel);
@@ -228,6 +241,11 @@ bool tw_kernel_from_cache(const tw_kernel *kernel)
 void tw_kernel_retain(tw_kernel *kernel)
 {
     atomic_fetch_add(&kernel->references, 1);
+}
+
+bool tw_kernel_shared(const tw_kernel *kernel)
+{
+    return atomic_load(&kernel->references) > 1;
 }
 
 void tw_kernel_release(tw_kernel *kernel)
