@@ -41,4 +41,8 @@ void tw_os_lock_release(tw_os_lock *lock);
 void tw_os_lock_wait(tw_os_lock *lock);   /* condition variable of the lock: releases, sleeps, takes again */
 void tw_os_lock_signal(tw_os_lock *lock); /* wakes all that wait */
 
+/* One lock for what the whole process says, so that it comes in one piece; a thread that has it may take it again. */
+void tw_os_speech_take(void);
+void tw_os_speech_release(void);
+
 #endif

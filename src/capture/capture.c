@@ -22,6 +22,16 @@ static tw_map *plans;
 static tw_tier tier;
 static tw_capture_stats stats;
 static const tw_executable *last;
+static struct {
+    tw_segment_watcher *look;
+    void *user;
+} watcher;
+
+void tw_capture_watch(tw_segment_watcher *look, void *user)
+{
+    watcher.look = look;
+    watcher.user = user;
+}
 
 void tw_set_tier(tw_tier t)
 {
@@ -358,28 +368,47 @@ static int operations_in(const tw_graph *g)
     return count;
 }
 
+static tw_status run_seen(tw_segment_run *run, tw_executable *e, tw_segment_io *io)
+{
+    run->io = io;
+    run->executable = e;
+    run->start = tw_os_now_ns();
+    if (watcher.look)
+        watcher.look(watcher.user, run, false);
+    tw_status status = e ? run_executable(e, io) : run_operations(run->graph, io);
+    run->end = tw_os_now_ns();
+    if (watcher.look)
+        watcher.look(watcher.user, run, true);
+    return status;
+}
+
 static tw_status run_segment(const tw_graph *g, tw_segment_io *io, const char *reason)
 {
+    tw_segment_run run = {.graph = g, .reason = reason};
     known *k = find(key_of(g, io));
     if (!k)
         return TW_ERR_MEMORY;
     stats.segments++;
     k->sights++;
     tw_tier t = tw_get_tier();
-    if (t == TW_TIER_OPERATIONS || (t == TW_TIER_AUTO && k->sights == 1 && !k->executable && operations_in(g) > 1))
-        return run_operations(g, io);
+    if (t == TW_TIER_OPERATIONS || (t == TW_TIER_AUTO && k->sights == 1 && !k->executable && operations_in(g) > 1)) {
+        tw_say(TW_LOG_GUARDS, "a segment of %d operations, ended by %s, runs operation by operation", operations_in(g),
+               reason);
+        return run_seen(&run, NULL, io);
+    }
     if (!k->executable) {
         uint64_t start = tw_os_now_ns();
         tw_say(TW_LOG_GUARDS, "a segment of %d operations, ended by %s, is compiled: seen %d times", operations_in(g),
                reason, k->sights);
         TW_TRY(tw_compile_graph(g, io->in_place, io->stride, &k->executable));
         stats.compiled++;
-        stats.compile_ns = tw_os_now_ns() - start;
+        stats.compile_ns = run.compile_ns = tw_os_now_ns() - start;
     } else {
         stats.hits++;
+        tw_say(TW_LOG_GUARDS, "a segment of %d operations, ended by %s, was compiled before", operations_in(g), reason);
     }
     last = k->executable;
-    return run_executable(k->executable, io);
+    return run_seen(&run, k->executable, io);
 }
 
 /* ---- compiled functions ---- */
@@ -404,8 +433,9 @@ static tw_prepared *prepare(const tw_graph *g, const tw_segment_io *io, const ch
 
 static tw_status run_prepared(tw_prepared *plan, tw_segment_io *io)
 {
+    tw_segment_run run = {.reason = "a call of a compiled function"};
     stats.hits++;
-    return run_executable((tw_executable *)plan, io);
+    return run_seen(&run, (tw_executable *)plan, io);
 }
 
 __attribute__((constructor)) void tw_library_init(void)

@@ -350,3 +350,26 @@ void tw_os_lock_signal(tw_os_lock *lock)
 {
     pthread_cond_broadcast(&lock->condition);
 }
+
+static pthread_mutex_t speech;
+static pthread_once_t speech_once = PTHREAD_ONCE_INIT;
+
+static void make_speech(void)
+{
+    pthread_mutexattr_t kind;
+    pthread_mutexattr_init(&kind);
+    pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&speech, &kind);
+    pthread_mutexattr_destroy(&kind);
+}
+
+void tw_os_speech_take(void)
+{
+    pthread_once(&speech_once, make_speech);
+    pthread_mutex_lock(&speech);
+}
+
+void tw_os_speech_release(void)
+{
+    pthread_mutex_unlock(&speech);
+}

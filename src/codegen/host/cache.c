@@ -34,7 +34,9 @@ tw_hash tw_cache_key(const tw_graph *program)
 static bool path_of(tw_hash key, char *path, size_t room)
 {
     char folder[3072];
-    if ((tw_env("TW_CACHE") && !tw_env_on("TW_CACHE")) || tw_os_cache_folder(folder, sizeof folder) != TW_OK)
+    if (tw_env("TW_CACHE") && !tw_env_on("TW_CACHE"))
+        return tw_error(TW_ERR_VALUE, "TW_CACHE is 0") == TW_OK;
+    if (tw_os_cache_folder(folder, sizeof folder) != TW_OK)
         return false;
     int n = snprintf(path, room, "%s/%016llx%016llx.o", folder, (unsigned long long)key.hi, (unsigned long long)key.lo);
     return n > 0 && (size_t)n < room;
@@ -59,6 +61,7 @@ bool tw_cache_read(tw_hash key, void **object, size_t *bytes)
     if (good && (*object = tw_alloc(h.bytes))) {
         memcpy(*object, (char *)data + sizeof h, h.bytes);
         *bytes = h.bytes;
+        tw_say(TW_LOG_CACHE, "%s serves a kernel of %llu bytes", path, (unsigned long long)h.bytes);
     } else if (!good) {
         tw_say(TW_LOG_CACHE, "%s is not a good entry: compiling again", path);
     }
@@ -80,7 +83,9 @@ void tw_cache_write(tw_hash key, const void *object, size_t bytes)
     } else if (fine) {
         fine = tw_os_writer_commit(w, false) == TW_OK;
     }
-    if (!fine) {
+    if (fine) {
+        tw_say(TW_LOG_CACHE, "%s keeps a new kernel of %zu bytes", path, bytes);
+    } else {
         tw_say(TW_LOG_CACHE, "not cached: %s", tw_error_message());
         tw_error_clear();
     }
