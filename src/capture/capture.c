@@ -6,6 +6,7 @@
 #include "capture/capture.h"
 
 #include "base/os.h"
+#include "capture/check.h"
 #include "decompose/decompose.h"
 #include "ops/build.h"
 #include "rematerialise/rematerialise.h"
@@ -170,7 +171,7 @@ static tw_status run_executable(tw_executable *e, tw_segment_io *io)
         status = temporary[k] ? TW_OK : TW_ERR_MEMORY;
     }
     if (status == TW_OK)
-        status = tw_execute(e, io->input, io->output);
+        status = tw_checked_execute(e, io->input, io->output);
     for (int k = 0; temporary && k < io->outputs; k++) {
         if (temporary[k] && status == TW_OK)
             memcpy(io->input[io->in_place[k]], temporary[k], bytes[k]);

@@ -270,6 +270,12 @@ tw_status tw_os_cache_folder(char *path, size_t room)
     return TW_OK;
 }
 
+void tw_os_temporary_folder(char *path, size_t room)
+{
+    const char *own = tw_env("TMPDIR");
+    snprintf(path, room, "%s", own && strlen(own) < room ? own : "/tmp");
+}
+
 /* ---- threads ---- */
 
 struct tw_os_thread {
