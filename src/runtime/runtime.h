@@ -44,6 +44,18 @@ tw_status tw_execute_watched(tw_executable *e, void *const *inputs, void *const 
 
 int64_t tw_execute_scratch(const tw_executable *e); /* bytes that all threads together need beside the arena */
 
+/* What this machine can do, measured now with all threads; a few tenths of a second: limits.c */
+enum { TW_LIMIT_LEVELS = 5 };
+typedef struct tw_limits {
+    int threads;
+    double operations_per_ns[TW_TENSOR_DTYPES]; /* by the dtype of a value: f16 and bf16 are computed in f32 */
+    int64_t bytes[TW_LIMIT_LEVELS];             /* a sum that reads and writes so much, again and again ... */
+    double bytes_per_ns[TW_LIMIT_LEVELS];       /* ... moves so much: caches, then memory */
+    double barrier_ns;                          /* all threads waiting for each other: the least that a launch costs */
+} tw_limits;
+tw_status tw_limits_measure(tw_limits *l);
+double tw_limits_bandwidth(const tw_limits *l, int64_t bytes); /* bytes a ns, for a kernel that touches so many */
+
 TW_API void tw_set_num_threads(int threads); /* <= 0: TW_THREADS, else all cores */
 TW_API int tw_num_threads(void);
 void tw_runtime_timing(bool on); /* per launch; each batch then waits for its launches one by one */

@@ -210,6 +210,21 @@ static tw_status load(LLVMMemoryBufferRef object, bool cached, tw_kernel **kerne
     return status;
 }
 
+tw_status tw_host_load(LLVMModuleRef module, tw_kernel **kernel)
+{
+    LLVMMemoryBufferRef object = NULL;
+    pthread_once(&once, start_jit);
+    LLVMTargetMachineRef machine = jit ? tw_host_machine() : NULL;
+    *kernel = NULL;
+    if (!machine)
+        return jit ? tw_error_code() : tw_error(TW_ERR_INTERNAL, "host: the JIT could not be started");
+    tw_status status = optimise(module, machine);
+    if (status == TW_OK)
+        status = emit(module, machine, LLVMObjectFile, &object);
+    LLVMDisposeTargetMachine(machine);
+    return status == TW_OK ? load(object, false, kernel) : status;
+}
+
 tw_status tw_host_compile(const tw_graph *program, tw_kernel **kernel)
 {
     LLVMMemoryBufferRef object = NULL;
