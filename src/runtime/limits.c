@@ -7,8 +7,8 @@
 #include "base/os.h"
 #include "runtime/runtime.h"
 
-enum { RUNS = 7, ALIGNMENT = 64, BARRIERS = 200 };
-static const double RUN_NS = 2e6;
+enum { RUNS = 5, ALIGNMENT = 64, BARRIERS = 20, BARRIER_RUNS = 20 };
+static const double RUN_NS = 1e6;
 
 typedef struct measurement {
     tw_kernel *kernel;
@@ -18,36 +18,37 @@ typedef struct measurement {
     int threads;
 } measurement;
 
-/* Each thread does its own share again and again; the time is that of the last to finish. */
+/* Each thread does its own share again and again. The longest that one was busy: on a machine that others use too, how
+ * late a thread wakes up for it says nothing about what it can do. */
 static double run_ns(const measurement *m)
 {
-    uint64_t start = 0, end = 0;
+    double longest = 1;
     tw_host_kernel_fn *kernel = tw_kernel_entry(m->kernel);
-#pragma omp parallel num_threads(m->threads)
+#pragma omp parallel num_threads(m->threads) reduction(max : longest)
     {
         int64_t thread = omp_get_thread_num(), first = m->programs * thread / m->threads;
         int64_t last = m->programs * (thread + 1) / m->threads;
 #pragma omp barrier
-        if (thread == 0)
-            start = tw_os_now_ns();
+        uint64_t start = tw_os_now_ns();
         for (int64_t i = 0; i < m->repeats; i++)
             kernel(m->buffer, NULL, first, last, m->scratch + thread * m->scratch_stride);
-#pragma omp barrier
-        if (thread == 0)
-            end = tw_os_now_ns();
+        longest = fmax(longest, (double)(tw_os_now_ns() - start));
     }
-    return (double)(end - start);
+    return longest;
 }
 
-/* Work a ns, at its best; runs grow to RUN_NS at that rate. */
+/* Work a ns, at its best, of runs that are long enough to be timed. */
 static double best_rate(measurement *m)
 {
-    double best = 0, work = (double)(m->work * m->programs);
+    double best = 0;
     m->repeats = 1;
-    for (int i = 0; i < RUNS; i++) {
-        double ns = fmax(run_ns(m), 1);
-        best = fmax(best, work * (double)m->repeats / ns);
-        m->repeats = (int64_t)fmax(RUN_NS * best / work, 1);
+    for (int runs = 0; runs < RUNS;) {
+        double ns = run_ns(m);
+        best = fmax(best, (double)(m->work * m->programs * m->repeats) / ns);
+        if (ns < RUN_NS)
+            m->repeats *= 2;
+        else
+            runs++;
     }
     return best;
 }
@@ -95,7 +96,7 @@ static tw_status measure_stream(tw_limits *l)
 static double measure_barrier(int threads)
 {
     double best = INFINITY;
-    for (int run = 0; run < RUNS; run++) {
+    for (int run = 0; run < BARRIER_RUNS; run++) {
         uint64_t start = 0, end = 0;
 #pragma omp parallel num_threads(threads)
         {
