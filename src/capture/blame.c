@@ -129,7 +129,7 @@ static tw_status run_alone(const specimen *s, tw_array *got)
         in[i] = s->in[i]->data;
     out[0] = got->data;
     if (status == TW_OK)
-        status = tw_compile_graph(s->g, NULL, &e);
+        status = tw_compile_graph(s->g, NULL, NULL, &e);
     if (status == TW_OK)
         status = tw_execute_watched(e, in, out, &(tw_launch_watcher){spoil, e->plan});
     if (e)

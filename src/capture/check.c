@@ -94,18 +94,7 @@ static tw_hash hash_of(const tw_array *a)
 static tw_status copy_value(const tw_plan_slot *slot, const char *at, tw_array *a)
 {
     TW_TRY(tw_array_create((tw_dtype)slot->type.dtype, slot->type.rank, slot->type.dims, a));
-    size_t size = tw_dtype_size(a->dtype);
-    int64_t index[TW_MAX_RANK] = {0}, from = 0, count = tw_array_count(a);
-    for (int64_t e = 0; e < count; e++) {
-        memcpy((char *)a->data + (size_t)e * size, at + from * (int64_t)size, size);
-        for (int d = a->rank - 1; d >= 0; d--) {
-            from += slot->stride[d];
-            if (++index[d] < a->shape[d])
-                break;
-            from -= slot->stride[d] * a->shape[d];
-            index[d] = 0;
-        }
-    }
+    tw_copy_from_strides(a->data, at, a->rank, a->shape, slot->stride, tw_dtype_size(a->dtype));
     return TW_OK;
 }
 
@@ -119,17 +108,33 @@ static tw_status note(checking *c, int number, const char *at)
     return TW_OK;
 }
 
+typedef struct range {
+    const char *low, *high;
+} range;
+
+/* The memory of a value whose first element is `at`; strides may be negative. */
+static range range_of(const tw_plan_slot *slot, const char *at)
+{
+    int64_t size = (int64_t)tw_dtype_size((tw_dtype)slot->type.dtype), low = 0, high = 1;
+    for (int d = 0; d < slot->type.rank; d++) {
+        int64_t span = slot->stride[d] * (slot->type.dims[d] - 1);
+        if (slot->type.dims[d] == 0)
+            return (range){at, at};
+        *(span < 0 ? &low : &high) += span;
+    }
+    return (range){at + low * size, at + high * size};
+}
+
 /* Do two launches of one batch touch the same memory, one of them writing? */
 static bool collide(const checking *c, const tw_plan_launch *a, const tw_plan_launch *b, void *const *buffers)
 {
     const tw_plan *plan = c->e->plan;
     for (int i = 0; i < a->arguments; i++) {
-        const content *x = &c->slot[a->slot[i]];
-        int64_t bytes = plan->slot[a->slot[i]].bytes;
-        for (int j = 0; j < b->arguments && x->at; j++) {
-            const char *y = buffers[j];
+        range x = range_of(&plan->slot[a->slot[i]], c->slot[a->slot[i]].at);
+        for (int j = 0; j < b->arguments; j++) {
+            range y = range_of(&plan->slot[b->slot[j]], buffers[j]);
             bool writes = i >= a->reads || j >= b->reads;
-            if (writes && x->at < y + plan->slot[b->slot[j]].bytes && y < x->at + bytes)
+            if (writes && x.low < y.high && y.low < x.high)
                 return true;
         }
     }

@@ -331,7 +331,7 @@ static tw_executable *three_kernels(void)
                         "output %8\n";
     tw_graph_destroy(g);
     g = tw_graph_parse(&tw_graph_table, text, sizeof text - 1);
-    if (!g || tw_compile_graph(g, NULL, &e) != TW_OK)
+    if (!g || tw_compile_graph(g, NULL, NULL, &e) != TW_OK)
         fail_msg("%s", tw_error_message());
     tw_graph_destroy(g);
     return e;

@@ -66,7 +66,7 @@ static const struct {
     {"llvm", {"define ", "@tw_kernel(", "fmul"}},
     {"asm", {"tw_kernel:", "ret"}},
     {"plan", {"plan: ", "launches", "batch 0: "}},
-    {"guards", {"ended by data, is compiled: seen 1 times"}},
+    {"guards", {"ended by data of f32[24], is compiled: seen 1 times"}},
     {"timing", {"kernels in ", "compiled in "}},
 };
 
