@@ -7,7 +7,7 @@
 #include "base/os.h"
 #include "runtime/runtime.h"
 
-enum { RUNS = 5, ALIGNMENT = 64, BARRIERS = 20, BARRIER_RUNS = 20 };
+enum { RUNS = 5, ALIGNMENT = 64, BARRIERS = 5, BARRIER_RUNS = 100 };
 static const double RUN_NS = 1e6;
 
 typedef struct measurement {
