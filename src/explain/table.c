@@ -72,12 +72,12 @@ static void add_head(const tw_explanation *e, const char *title, tw_text *out)
 
 static void add_limits(const tw_limits *l, tw_text *out)
 {
-    tw_text_add(out, "\nthis machine, measured now with %d threads\n  arithmetic  %.0f GFLOP/s in f32, %.0f in f64\n",
-                l->threads, l->operations_per_ns[TW_F32], l->operations_per_ns[TW_F64]);
+    tw_text_add(out, "\nthis machine, measured now with %d thread%s\n  arithmetic  %.0f GFLOP/s in f32, %.0f in f64\n",
+                l->threads, l->threads == 1 ? "" : "s", l->operations_per_ns[TW_F32], l->operations_per_ns[TW_F64]);
     tw_text_add(out, "  bytes       ");
     for (int i = 0; i < TW_LIMIT_LEVELS; i++)
         tw_text_add(out, "%s%.0f GB/s for %s", i ? ", " : "", l->bytes_per_ns[i], size((double)l->bytes[i]).text);
-    tw_text_add(out, "\n  a launch    %s for the threads to meet\n", duration(l->barrier_ns).text);
+    tw_text_add(out, "\n  a launch    %s for its threads to meet\n", duration(l->barrier_ns).text);
 }
 
 /* ---- kernels ---- */

@@ -7,8 +7,8 @@
 #include "base/os.h"
 #include "runtime/runtime.h"
 
-enum { RUNS = 5, ALIGNMENT = 64, BARRIERS = 5, BARRIER_RUNS = 100 };
-static const double RUN_NS = 1e6;
+enum { RUNS = 5, ALIGNMENT = 64, BARRIERS = 5, LEAST_BARRIER_RUNS = 3 };
+static const double RUN_NS = 1e6, BARRIERS_NS = 1e7;
 
 typedef struct measurement {
     tw_kernel *kernel;
@@ -46,7 +46,7 @@ static double best_rate(measurement *m)
         double ns = run_ns(m);
         best = fmax(best, (double)(m->work * m->programs * m->repeats) / ns);
         if (ns < RUN_NS)
-            m->repeats *= 2;
+            m->repeats *= 8;
         else
             runs++;
     }
@@ -96,7 +96,8 @@ static tw_status measure_stream(tw_limits *l)
 static double measure_barrier(int threads)
 {
     double best = INFINITY;
-    for (int run = 0; run < BARRIER_RUNS; run++) {
+    uint64_t begun = tw_os_now_ns();
+    for (int run = 0; run < LEAST_BARRIER_RUNS || (double)(tw_os_now_ns() - begun) < BARRIERS_NS; run++) {
         uint64_t start = 0, end = 0;
 #pragma omp parallel num_threads(threads)
         {
