@@ -6,47 +6,57 @@
 #include "cli/training.h"
 #include "tilewright/explain.h"
 
+typedef struct destination {
+    tw_explain_form form;
+    const char *path; /* NULL: not wanted */
+} destination;
+
+enum { DESTINATIONS = 3 };
 typedef struct outputs {
-    const char *html, *trace, *dot;
     bool tsv;
+    destination file[DESTINATIONS];
 } outputs;
 
-static tw_status write_file(const char *path, const char *text)
+/* Before anything runs, so that a wrong path costs no time. */
+static tw_status check_paths(const outputs *to)
 {
     tw_os_writer *w = NULL;
-    TW_TRY(tw_os_writer_open(path, &w));
-    tw_status status = tw_os_writer_write(w, text, strlen(text));
-    if (status != TW_OK) {
+    for (int i = 0; i < DESTINATIONS; i++) {
+        if (to->file[i].path)
+            TW_TRY(tw_os_writer_open(to->file[i].path, &w));
         tw_os_writer_cancel(w);
-        return status;
+        w = NULL;
     }
-    return tw_os_writer_commit(w, false);
+    return TW_OK;
 }
 
-static tw_status show(const tw_explanation *e, tw_explain_form form, const char *title, const char *path)
+static tw_status write_file(const tw_explanation *e, const char *title, const destination *d)
 {
-    char *text = tw_explain_text(e, form, title);
-    tw_status status = text ? TW_OK : tw_error_code();
-    if (status == TW_OK && path)
-        status = write_file(path, text);
+    tw_os_writer *w = NULL;
+    char *text = tw_explain_text(e, d->form, title);
+    tw_status status = text ? tw_os_writer_open(d->path, &w) : tw_error_code();
+    if (status == TW_OK && (status = tw_os_writer_write(w, text, strlen(text))) != TW_OK)
+        tw_os_writer_cancel(w);
     else if (status == TW_OK)
-        fputs(text, stdout);
+        status = tw_os_writer_commit(w, false);
     tw_text_release(text);
-    if (status == TW_OK && path)
-        fprintf(stderr, "wrote %s\n", path);
+    if (status == TW_OK)
+        fprintf(stderr, "wrote %s\n", d->path);
     return status;
 }
 
 static tw_status explain(tw_explained_step *step, void *user, const char *title, const outputs *to)
 {
+    TW_TRY(check_paths(to));
     tw_explanation *e = tw_explain_step(step, user);
-    tw_status status = e ? show(e, to->tsv ? TW_EXPLAIN_TSV : TW_EXPLAIN_TABLE, title, NULL) : tw_error_code();
-    if (status == TW_OK && to->html)
-        status = show(e, TW_EXPLAIN_HTML, title, to->html);
-    if (status == TW_OK && to->trace)
-        status = show(e, TW_EXPLAIN_TRACE, title, to->trace);
-    if (status == TW_OK && to->dot)
-        status = show(e, TW_EXPLAIN_DOT, title, to->dot);
+    char *text = e ? tw_explain_text(e, to->tsv ? TW_EXPLAIN_TSV : TW_EXPLAIN_TABLE, title) : NULL;
+    tw_status status = text ? TW_OK : tw_error_code();
+    if (text)
+        fputs(text, stdout);
+    for (int i = 0; i < DESTINATIONS && status == TW_OK; i++)
+        if (to->file[i].path)
+            status = write_file(e, title, &to->file[i]);
+    tw_text_release(text);
     tw_explanation_free(e);
     return status;
 }
@@ -91,13 +101,15 @@ static tw_status explain_graph(const char *file, int64_t seed, const outputs *to
 int cmd_explain(int argc, char **argv)
 {
     training t = training_defaults();
-    outputs to = {0};
+    outputs to = {.file = {{.form = TW_EXPLAIN_HTML}, {.form = TW_EXPLAIN_TRACE}, {.form = TW_EXPLAIN_DOT}}};
     const char *file = NULL;
     int code;
     const option own[] = {
-        {"--html", "FILE", "write a page with timeline, kernels, memory and graph", OPTION_TEXT, &to.html, 0, 0},
-        {"--trace", "FILE", "write a trace for chrome://tracing or ui.perfetto.dev", OPTION_TEXT, &to.trace, 0, 0},
-        {"--dot", "FILE", "write the kernels as a graph for Graphviz", OPTION_TEXT, &to.dot, 0, 0},
+        {"--html", "FILE", "write a page with timeline, kernels, memory and graph", OPTION_TEXT, &to.file[0].path, 0,
+         0},
+        {"--trace", "FILE", "write a trace for chrome://tracing or ui.perfetto.dev", OPTION_TEXT, &to.file[1].path, 0,
+         0},
+        {"--dot", "FILE", "write the kernels as a graph for Graphviz", OPTION_TEXT, &to.file[2].path, 0, 0},
         {"--tsv", NULL, "one line a launch instead of the tables", OPTION_FLAG, &to.tsv, 0, 0},
     };
     option options[TRAINING_OPTIONS + TW_COUNT(own)];
