@@ -377,6 +377,34 @@ static void a_missing_barrier_is_found(void **state)
     checks++;
 }
 
+/* Each allocation fails in turn: an error, never a wrong verdict. */
+static void failed_allocations_are_errors(void **state)
+{
+    (void)state;
+    tw_executable *e = three_kernels();
+    int failures = 0;
+    for (int spoiled = 0; spoiled < 2; spoiled++) {
+        start_spoiling(spoiled ? "div" : NULL, 3, false);
+        for (int64_t nth = 0;; nth++) {
+            int64_t before = tw_memory_allocations();
+            tw_memory_fail_at(nth);
+            tw_status status = execute(e);
+            bool reached = tw_memory_allocations() - before > nth;
+            tw_memory_fail_at(-1);
+            if (!reached) {
+                assert_int_equal(status, spoiled ? TW_ERR_INTERNAL : TW_OK);
+                break;
+            }
+            assert_true(spoiled ? status != TW_OK : status == TW_ERR_MEMORY);
+            failures++;
+        }
+    }
+    start_spoiling(NULL, 0, false);
+    tw_executable_destroy(e);
+    assert_true(failures > 50);
+    checks += failures;
+}
+
 int main(void)
 {
     snprintf(folder, sizeof folder, "/tmp/tw-test-check-XXXXXX");
@@ -395,6 +423,7 @@ int main(void)
         cmocka_unit_test(what_is_saved_is_the_operation_and_its_inputs),
         cmocka_unit_test(memory_given_away_too_early_is_found),
         cmocka_unit_test(a_missing_barrier_is_found),
+        cmocka_unit_test(failed_allocations_are_errors),
         cmocka_unit_test(a_training_step_passes_and_a_spoiled_one_fails),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,6 +36,10 @@ static bounded_run parse(const char *text)
 
 static void evaluate(bounded_run *r)
 {
+    for (int i = 0; i < r->m; i++) { /* of the time before */
+        tw_array_free(&r->out[i]);
+        tw_array_free(&r->bound[i]);
+    }
     if (tw_reference_bounds(r->g, NULL, r->in, r->n, r->out, r->bound, r->m) != TW_OK)
         fail_msg("%s", tw_error_message());
 }
