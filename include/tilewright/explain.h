@@ -16,7 +16,7 @@ typedef struct tw_explanation tw_explanation;
 TW_API tw_status tw_explain_begin(void);
 TW_API tw_explanation *tw_explain_end(void);
 
-/* The same with more care: runs the step about fifteen times, compiled (the medians of several runs count) and
+/* The same with more care: runs the step about ten times, compiled (the medians of several runs count) and
  * operation by operation, to set both beside each other. NULL: error set. */
 typedef tw_status tw_explained_step(void *user);
 TW_API tw_explanation *tw_explain_step(tw_explained_step *step, void *user);

@@ -78,7 +78,8 @@ struct tw_explanation {
     tw_vec(explained_run) runs;
     uint64_t begun, ended; /* of the last pass, whose spans are noted */
     int samples;
-    double step_ns; /* undisturbed where it was run for that; else the one step that ran */
+    double sample_ns[MOST_SAMPLES]; /* of each timed step, recording and looking up included */
+    double step_ns;                 /* its launches, and what lies between and around them */
     double kind_ns[TW_KINDS];
     int64_t stated_bytes, measured_bytes; /* peak, compiled */
     bool compared;                        /* the rest is known: the same operation by operation */
