@@ -171,16 +171,18 @@ typedef struct search {
 static tw_status open_search(search *s)
 {
     const tw_plan_launch *l = &s->d->plan->launch[s->d->launch];
-    int input = 0, inside = 0;
+    int input = 0;
     s->g = tw_launch_graph(s->d->plan, s->d->launch, true);
     s->value = tw_alloc_zero((size_t)l->insides + 1, sizeof *s->value);
     s->of = s->g ? tw_alloc_zero(s->g->values + 1, sizeof *s->of) : NULL;
     if (!s->g || !s->value || !s->of)
         return TW_ERR_MEMORY;
     TW_TRY(tw_reference_run(s->g, NULL, s->d->read, l->reads, s->value, l->insides));
+    for (int i = 0; i < l->insides; i++)
+        s->of[s->g->body->last->operand[i]->id] = &s->value[i];
     tw_for_each_op (op, s->g->body)
-        if (op->results)
-            s->of[op->result[0].id] = op->code == TW_G_INPUT ? &s->d->read[input++] : &s->value[inside++];
+        if (op->code == TW_G_INPUT)
+            s->of[op->result[0].id] = &s->d->read[input++];
     return TW_OK;
 }
 

@@ -34,6 +34,10 @@ static bool add_operations(tw_graph *to, const tw_plan *plan, const tw_plan_laun
     bool fine = definition != NULL;
     for (int i = 0; i < l->insides && fine; i++) {
         const tw_op *op = definition[l->inside[i]];
+        if (op && op->code == TW_G_AFTER && map[op->operand[0]->id]) { /* what it waits for is no part of the kernel */
+            map[op->result[0].id] = map[op->operand[0]->id];
+            continue;
+        }
         for (uint32_t k = 0; op && k < op->operands && fine; k++)
             if (op->operand[k] && !map[op->operand[k]->id]) {
                 tw_error(TW_ERR_INTERNAL, "check: %s needs %%%u, which the kernel neither reads nor computes",

@@ -67,14 +67,6 @@ static const char *summary_of(tw_arena *arena, const tw_op *const *op, int count
 
 /* ---- launches ---- */
 
-/* The dtype in which an operation computes: that of what it takes, where it takes anything. */
-static tw_dtype computed_in(const tw_op *op)
-{
-    uint32_t first = op->code == TW_G_WHERE ? 1 : 0;
-    const tw_value *v = op->operands > first && op->operand[first] ? op->operand[first] : &op->result[0];
-    return (tw_dtype)v->type.dtype;
-}
-
 static bool adopt_inside(tw_arena *arena, const tw_plan *plan, const tw_op *const *definition,
                          const tw_plan_launch *from, explained_launch *l)
 {
@@ -85,12 +77,11 @@ static bool adopt_inside(tw_arena *arena, const tw_plan *plan, const tw_op *cons
         return false;
     for (int i = 0; i < from->insides; i++) {
         op[i] = definition[from->inside[i]];
-        l->flops_of[computed_in(op[i])] += tw_operation_flops(op[i]);
         if (!(l->inside[i] = operation_text(arena, plan->graph, op[i])))
             return false;
     }
     l->summary = summary_of(arena, op, from->insides);
-    return l->summary != NULL;
+    return l->summary != NULL && tw_flops_of(op, from->insides, arena, l->flops_of) >= 0;
 }
 
 static bool adopt_launches(tw_arena *arena, const tw_plan *plan, const tw_op *const *definition, explained_plan *p)

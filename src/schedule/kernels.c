@@ -194,15 +194,18 @@ static tw_status note_inside(emitter *e, const trace *t)
             continue;
         seen[v->id / 64] |= (uint64_t)1 << (v->id % 64);
         order[n++] = (uint64_t)facts_of(s, v)->place << 32 | v->id;
-        e->flops += tw_operation_flops(v->def);
     }
     qsort(order, (size_t)n, sizeof *order, by_place);
     uint32_t *inside = tw_arena_alloc(s->arena, ((size_t)n + 1) * sizeof *inside);
-    for (int i = 0; inside && i < n; i++)
+    const tw_op **op = tw_arena_alloc(s->arena, ((size_t)n + 1) * sizeof *op);
+    for (int i = 0; inside && op && i < n; i++) {
         inside[i] = (uint32_t)order[i];
+        op[i] = s->facts[inside[i]].op;
+    }
     e->inside = inside;
     e->insides = n;
-    return inside ? TW_OK : TW_ERR_MEMORY;
+    e->flops = inside && op ? tw_flops_of(op, n, s->arena, NULL) : -1;
+    return e->flops < 0 ? TW_ERR_MEMORY : TW_OK;
 }
 
 static tw_status add_arguments(emitter *e, int number)

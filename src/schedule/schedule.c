@@ -132,31 +132,6 @@ const tw_op **tw_plan_definitions(const tw_plan *plan, tw_arena *arena)
     return def;
 }
 
-static int64_t count_of(const tw_type *t)
-{
-    int64_t count = 1;
-    for (int i = 0; i < t->rank; i++)
-        count *= t->dims[i];
-    return count;
-}
-
-int64_t tw_operation_flops(const tw_op *op)
-{
-    switch (op->info->class) {
-    case TW_CLASS_CONTRACTION:
-        return 2 * count_of(&op->result[0].type) * op->operand[0]->type.dims[op->operand[0]->type.rank - 1];
-    case TW_CLASS_REDUCTION:
-        return count_of(&op->operand[0]->type);
-    case TW_CLASS_SCAN:
-    case TW_CLASS_POINTWISE:
-        return op->code == TW_G_CAST ? 0 : count_of(&op->result[0].type);
-    case TW_CLASS_SCATTER:
-        return op->code == TW_G_INDEX_ADD || op->code == TW_G_SCATTER_ADD ? count_of(&op->operand[2]->type) : 0;
-    default:
-        return 0;
-    }
-}
-
 void tw_plan_print(const tw_plan *plan, tw_text *out)
 {
     static const char *const slot_kinds[] = {"input", "output", "temporary"};

