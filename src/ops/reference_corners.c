@@ -1,7 +1,7 @@
 /* Element-wise operations on operands that may be off: evaluated again with each of them moved to either end of what it
- * may be. That is right for functions that are monotone in each operand over so small a range, as nearly all are nearly
- * everywhere; equality is not, and is looked at by itself. Rounding is monotone, so a result that is correctly rounded
- * lies between the rounded ends. */
+ * may be. That is right for functions that are monotone in each operand over that range, as nearly all are nearly
+ * everywhere; equality, periods, poles and jumps are looked at by themselves. Rounding is monotone, so a result that is
+ * correctly rounded lies between the rounded ends. */
 #include <math.h>
 
 #include "ops/reference_internal.h"
@@ -77,6 +77,66 @@ static void bound_equality(const bounding *b)
     }
 }
 
+/* ---- between the corners ---- */
+
+static bool crosses_zero(double x, double off)
+{
+    return off > 0 && !(fabs(x) > off);
+}
+
+/* What a result may be off where the corners don't tell: poles, jumps, more than one period; 0: they do. */
+static double between(int code, double x, double x_off, double y, double y_off)
+{
+    static const double pi = 3.14159265358979323846;
+    switch (code) {
+    case TW_G_SIN: /* never steeper than 1 */
+    case TW_G_COS:
+        return fmin(x_off, 2);
+    case TW_G_TAN:
+        return floor((x - x_off) / pi + 0.5) == floor((x + x_off) / pi + 0.5) ? 0 : INFINITY;
+    case TW_G_DIV:
+        return crosses_zero(y, y_off) ? INFINITY : 0;
+    case TW_G_FMOD:
+        return x_off + y_off * fabs(x / y) < fabs(y) / 2 ? 0 : INFINITY;
+    case TW_G_POW:
+        return crosses_zero(x, x_off) ? INFINITY : 0;
+    case TW_G_ATAN2: /* around the origin, and across the cut along the negative axis */
+        return (x == 0 || crosses_zero(x, x_off)) && !(y - y_off > 0) ? 2 * pi : 0;
+    default:
+        return 0;
+    }
+}
+
+static double operand_at(const wide *x, int64_t k)
+{
+    return x->f[x->rank ? k : 0];
+}
+
+/* Integers other than truth values that may be off: only sums are monotone enough. */
+static bool any_bits(const step *s)
+{
+    bool monotone = s->op->code == TW_G_ADD || s->op->code == TW_G_SUB || s->op->code == TW_G_NEG ||
+                    s->op->code == TW_G_CAST || s->op->code == TW_G_WHERE || s->op->code == TW_G_MAXIMUM ||
+                    s->op->code == TW_G_MINIMUM || (s->y->dtype == TW_BOOL && s->op->operands == 2);
+    return !s->x[0]->f && s->x[0]->dtype != TW_BOOL && !monotone;
+}
+
+static void bound_between(const bounding *b)
+{
+    const step *s = b->s;
+    bool two = s->op->operands > 1, floating = s->x[0]->f && (!two || s->x[1]->f);
+    for (int64_t k = 0; k < s->y->count; k++) {
+        double x_off = operand_error(b, 0, k), y_off = two ? operand_error(b, 1, k) : 0;
+        if (!(x_off + y_off > 0))
+            continue;
+        if (any_bits(s))
+            b->out[k] = INFINITY;
+        else if (floating)
+            b->out[k] = fmax(b->out[k], between(s->op->code, operand_at(s->x[0], k), x_off,
+                                                two ? operand_at(s->x[1], k) : 0, y_off));
+    }
+}
+
 /* What may be anything makes anything, unless it isn't chosen. */
 static void spread_unknown(const bounding *b)
 {
@@ -117,8 +177,10 @@ tw_status tw_bound_pointwise(const bounding *b)
         TW_TRY(look_at_corner(b, moving, count, corner));
     if (count && (op->code == TW_G_EQ || op->code == TW_G_NE))
         bound_equality(b);
-    if (count && op->info->class == TW_CLASS_POINTWISE)
+    if (count && op->info->class == TW_CLASS_POINTWISE) {
+        bound_between(b);
         spread_unknown(b);
+    }
     add_promise(b);
     return TW_OK;
 }

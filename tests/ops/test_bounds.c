@@ -145,6 +145,32 @@ static void a_choice_that_may_go_either_way(void **state)
     finish(&r);
 }
 
+/* A large sum may be off by more than a period, a small one may have either sign: nothing between the ends is excluded.
+ */
+static void between_the_ends(void **state)
+{
+    (void)state;
+    bounded_run r = parse("%0 = input : f32[3]\n"
+                          "%1 = input : f32[3]\n"
+                          "%2 = exp %0 : f32[3]\n"
+                          "%3 = sub %2, %1 : f32[3]\n"
+                          "%4 = cos %3 : f32[3]\n"
+                          "%5 = div %0, %3 : f32[3]\n"
+                          "%6 = fmod %2, %0 : f32[3]\n"
+                          "%7 = tan %3 : f32[3]\n"
+                          "output %3, %4, %5, %6, %7\n");
+    memcpy(r.in[0].data, (float[]){20, 1, 0.5f}, 12);
+    memcpy(r.in[1].data, (float[]){3, (float)exp(1), -1.5f}, 12);
+    evaluate(&r);
+    assert_true(bound(&r, 0, 0) > 32); /* 485165195.4: a unit is 32 */
+    assert_true(bound(&r, 1, 0) >= 2 && bound(&r, 1, 1) < 1e-6 && bound(&r, 1, 2) < 1e-6);
+    assert_true(bound(&r, 2, 0) < 1e-13 && isinf(bound(&r, 2, 1)) && bound(&r, 2, 2) < 1e-6);
+    assert_true(isinf(bound(&r, 3, 0)) && bound(&r, 3, 1) < 1e-6 && bound(&r, 3, 2) < 1e-6);
+    assert_true(isinf(bound(&r, 4, 0)) && bound(&r, 4, 1) < 1e-6 && bound(&r, 4, 2) < 1e-3);
+    checks += 13;
+    finish(&r);
+}
+
 /* A sum or a product that forgot its last element, or took one twice, must not pass. */
 static void one_forgotten_element_is_found(void **state)
 {
@@ -213,6 +239,7 @@ int main(void)
         cmocka_unit_test(a_softmax_by_hand),
         cmocka_unit_test(what_rounds_correctly_must_be_equal),
         cmocka_unit_test(a_choice_that_may_go_either_way),
+        cmocka_unit_test(between_the_ends),
         cmocka_unit_test(one_forgotten_element_is_found),
         cmocka_unit_test(products_below_the_normal_numbers),
     };

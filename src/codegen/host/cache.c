@@ -10,7 +10,7 @@
 
 #include "base/os.h"
 
-enum { CODEGEN_VERSION = 1, MOST_BYTES = 64 << 20 };
+enum { CODEGEN_VERSION = 2, MOST_BYTES = 64 << 20 };
 
 typedef struct entry_header {
     char magic[8];
