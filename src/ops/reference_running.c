@@ -115,7 +115,8 @@ static void bound_reduction(const bounding *b)
         double running = form.b == 1 ? running_partials(at, form.r, 1) : running_sequence(at, form.r, form.b);
         if (x->dtype == TW_F64)
             running += running_sequence(at, form.r, form.b);
-        b->out[o] = line_sum(e, form.r, form.b) + unit * running;
+        double off = line_sum(e, form.r, form.b);
+        b->out[o] = off + unit * (running + (double)form.r * off);
     }
 }
 
@@ -125,15 +126,18 @@ typedef struct row {
     double *partial, *running, *off;
 } row;
 
-static void add_to_row(const row *r, double a, double a_off, const double *b, const double *b_off, int64_t columns)
+/* `exact`: no operand is off. Where one is, partial sums may be larger by what they are off. */
+static void add_to_row(const row *r, double a, double a_off, const double *b, const double *b_off, bool exact,
+                       int64_t columns)
 {
     for (int64_t j = 0; j < columns; j++) {
         r->partial[j] += a * b[j];
         r->running[j] += fabs(r->partial[j]);
     }
-    for (int64_t j = 0; j < columns && (a_off > 0 || b_off); j++) {
+    for (int64_t j = 0; j < columns && !exact; j++) {
         double e = b_off ? b_off[j] : 0;
-        r->off[j] += a_off * (fabs(b[j]) + e) + (e > 0 ? fabs(a) * e : 0);
+        r->off[j] += (a_off > 0 ? a_off * (fabs(b[j]) + e) : 0) + (e > 0 ? fabs(a) * e : 0);
+        r->running[j] += r->off[j];
     }
 }
 
@@ -152,7 +156,8 @@ static tw_status bound_dot(const bounding *b)
         memset(memory, 0, (size_t)(3 * columns) * sizeof *memory);
         for (int64_t k = 0; k < inner; k++) {
             int64_t p = i * inner + k, q = (i / rows * inner + k) * columns;
-            add_to_row(&r, x->f[p], b->e[0] ? b->e[0][p] : 0, y->f + q, b->e[1] ? b->e[1] + q : NULL, columns);
+            add_to_row(&r, x->f[p], b->e[0] ? b->e[0][p] : 0, y->f + q, b->e[1] ? b->e[1] + q : NULL,
+                       tw_bounding_exact(b), columns);
         }
         for (int64_t j = 0; j < columns; j++)
             b->out[i * columns + j] = r.off[j] + unit * r.running[j] + steps;
@@ -177,7 +182,7 @@ static void bound_scan(const bounding *b)
             int64_t at = first + (reverse ? form.r - 1 - i : i) * form.b;
             double e = b->e[0] ? b->e[0][at] : 0;
             partial += x->f[at];
-            off += e + (i ? unit * fabs(partial) : 0);
+            off += e + (i ? unit * (fabs(partial) + off + e) : 0);
             so_far = i ? times(so_far, (product){fabs(x->f[at]), e}, x->dtype) : (product){fabs(x->f[at]), e};
             b->out[at] = multiplies ? so_far.off * (x->dtype == TW_F64 ? 2 : 1) : off;
         }
