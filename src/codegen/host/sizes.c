@@ -2,7 +2,11 @@
  * out from them; tw_scratch adds up the same blocks for the caller. */
 #include "codegen/host/lower.h"
 
-enum { MOST_STEPS = 64, ALIGNMENT = 64, OVERHANG = 512 /* bytes that a block of columns may read behind the last row */ };
+enum {
+    MOST_STEPS = 64,
+    ALIGNMENT = 64,
+    OVERHANG = 512 /* bytes that a block of columns may read behind the last row */
+};
 
 /* The expression as instructions at the builder's place; `scalars` holds the symbols' values. */
 static LLVMValueRef evaluate(cg *x, LLVMValueRef scalars, tw_dim d)
