@@ -112,7 +112,7 @@ const char *tw_text_string(const tw_text *text);
 void tw_text_free(tw_text *text);
 
 /* ---- logging: log.c ---- The library is silent. TW_LOG=stage,stage (or tw_log_set) turns stages on; lines go to the
- * program's callback, by default to standard error. */
+ * program's callback, by default to standard error. The callback may be called on any thread, one call at a time. */
 typedef enum tw_log_stage {
     TW_LOG_GRAPH,
     TW_LOG_DECOMPOSE,
@@ -125,6 +125,7 @@ typedef enum tw_log_stage {
     TW_LOG_GUARDS,
     TW_LOG_TIMING,
     TW_LOG_CACHE,
+    TW_LOG_CHECK,
     TW_LOG_STAGES
 } tw_log_stage;
 typedef void tw_log_callback(void *user, const char *stage, const char *message);

@@ -50,7 +50,7 @@ static void work(void *unused)
         busy = true;
         tw_os_lock_release(lock);
         /* an error is told to nobody here: the segment goes on operation by operation and its next sight compiles it */
-        if (tw_known_compile(r->k, r->g, r->in_place, NULL, true, r->reason) != TW_OK)
+        if (tw_known_compile(r->k, r->g, r->in_place, NULL, true, r->reason, NULL) != TW_OK)
             tw_say(TW_LOG_GUARDS, "compiling beside the program failed: %s", tw_error_message());
         r->k->compiling = false;
         tw_known_done(r->k);

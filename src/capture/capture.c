@@ -8,6 +8,7 @@
  * Memory of the past is bounded: of very many segments those are forgotten that were not used for longest.
  *
  * One lock guards what is known. Compiling happens outside of it, one at a time; running needs neither. */
+#include "capture/check.h"
 #include "capture/internal.h"
 #include "ops/graph_ops.h"
 #include "tilewright/tensor.h"
@@ -20,6 +21,16 @@ static uint64_t now;
 static _Atomic tw_tier tier;
 static tw_capture_stats stats;
 static const tw_executable *last;
+static struct {
+    tw_segment_watcher *look;
+    void *user;
+} watcher;
+
+void tw_capture_watch(tw_segment_watcher *look, void *user)
+{
+    watcher.look = look;
+    watcher.user = user;
+}
 
 void tw_set_tier(tw_tier t)
 {
@@ -254,29 +265,32 @@ static bool at_limit(family *f)
 }
 
 tw_status tw_known_compile(known *k, const tw_graph *g, const int *in_place, const int64_t *const *stride, bool limited,
-                           const char *reason)
+                           const char *reason, uint64_t *ns)
 {
     tw_executable *e = NULL;
     tw_status status = TW_OK;
     tw_os_lock_take(compile_lock);
     if (!atomic_load(&k->executable)) {
-        uint64_t start = tw_os_now_ns();
+        uint64_t start = tw_os_now_ns(), took;
         bool others = k->family->members > 1 && k->family->first, may = !limited || !at_limit(k->family);
         status = tw_compile_member(g, in_place, stride, others ? k->family : NULL, may, &e);
+        took = tw_os_now_ns() - start;
+        if (ns)
+            *ns = took;
         tw_os_lock_take(lock);
         if (status == TW_OK) {
             k->family->compiles += e->compiled > 0;
             stats.compiled += e->compiled > 0 && operations_in(g) > 1;
-            stats.compile_ns = operations_in(g) > 1 ? tw_os_now_ns() - start : stats.compile_ns;
+            stats.compile_ns = operations_in(g) > 1 ? took : stats.compile_ns;
             atomic_store(&k->executable, e);
         }
         k->refused = status == TW_ERR_UNSUPPORTED && !may;
         tw_os_lock_release(lock);
         if (status == TW_OK && operations_in(g) > 1)
             tw_say(TW_LOG_GUARDS,
-                   "a plan for %d operations: %s; %d kernels, %d of them for all sizes, %d compiled, %.1f ms",
+                   "a segment of %d operations, %s; %d kernels, %d of them for all sizes, %d compiled, %.1f ms",
                    operations_in(g), reason, e->plan->kernels, general_kernels(e->plan), e->compiled,
-                   (double)(tw_os_now_ns() - start) * 1e-6);
+                   (double)took * 1e-6);
     }
     tw_os_lock_release(compile_lock);
     return status;
@@ -303,7 +317,7 @@ tw_status tw_run_executable(tw_executable *e, tw_segment_io *io)
         status = temporary[k] ? TW_OK : TW_ERR_MEMORY;
     }
     if (status == TW_OK)
-        status = tw_execute(e, io->input, io->output);
+        status = tw_checked_execute(e, io->input, io->output);
     for (int k = 0; temporary && k < io->outputs; k++) {
         if (temporary[k] && status == TW_OK)
             memcpy(io->input[io->in_place[k]], temporary[k], bytes[k]);
@@ -339,8 +353,23 @@ static action decide(known *k, const tw_graph *g, char *reason, size_t room)
     return t == TW_TIER_AUTO && !alone && tw_background_free() ? COMPILE_BESIDE : COMPILE;
 }
 
+static tw_status run_seen(tw_segment_run *run, tw_executable *e, tw_segment_io *io)
+{
+    run->io = io;
+    run->executable = e;
+    run->start = tw_os_now_ns();
+    if (watcher.look)
+        watcher.look(watcher.user, run, false);
+    tw_status status = e ? tw_run_executable(e, io) : tw_run_operations(run->graph, io);
+    run->end = tw_os_now_ns();
+    if (watcher.look)
+        watcher.look(watcher.user, run, true);
+    return status;
+}
+
 static tw_status run_segment(const tw_graph *g, tw_segment_io *io, const char *look)
 {
+    tw_segment_run run = {.graph = g, .reason = look};
     char why[120] = "", reason[200];
     tw_os_lock_take(lock);
     known *k = find(g, io);
@@ -349,16 +378,19 @@ static tw_status run_segment(const tw_graph *g, tw_segment_io *io, const char *l
     tw_os_lock_release(lock);
     if (!k)
         return TW_ERR_MEMORY;
-    snprintf(reason, sizeof reason, "%s, ended by %s", why, look);
+    snprintf(reason, sizeof reason, "ended by %s, is compiled: %s", look, why);
     tw_status status = TW_OK;
     if (a == COMPILE)
-        status = tw_known_compile(k, g, io->in_place, io->stride, true, reason);
+        status = tw_known_compile(k, g, io->in_place, io->stride, true, reason, &run.compile_ns);
     else if (a == COMPILE_BESIDE)
         status = tw_background_compile(k, g, io, reason);
     tw_executable *e = a == RUN_PLAN || a == COMPILE ? atomic_load(&k->executable) : NULL;
     if (status == TW_OK || (status == TW_ERR_UNSUPPORTED && k->refused)) {
+        if (!e)
+            tw_say(TW_LOG_GUARDS, "a segment of %d operations, ended by %s, runs operation by operation",
+                   operations_in(g), look);
         last = e ? e : last;
-        status = e ? tw_run_executable(e, io) : tw_run_operations(g, io);
+        status = run_seen(&run, e, io);
     }
     tw_known_done(k);
     return status;
@@ -371,7 +403,9 @@ static tw_prepared *prepare(const tw_graph *g, const tw_segment_io *io, const ch
     known *k = tw_known(g, io);
     if (!k)
         return NULL;
-    tw_status status = tw_known_compile(k, g, io->in_place, io->stride, false, reason);
+    char why[200];
+    snprintf(why, sizeof why, "of a function, is compiled: %s", reason);
+    tw_status status = tw_known_compile(k, g, io->in_place, io->stride, false, why, NULL);
     tw_os_lock_take(lock);
     k->functions += status == TW_OK;
     tw_os_lock_release(lock);
@@ -381,8 +415,9 @@ static tw_prepared *prepare(const tw_graph *g, const tw_segment_io *io, const ch
 
 static tw_status run_prepared(tw_prepared *plan, tw_segment_io *io)
 {
+    tw_segment_run run = {.reason = "a call of a compiled function"};
     stats.hits++;
-    return tw_run_executable(atomic_load(&((known *)plan)->executable), io);
+    return run_seen(&run, atomic_load(&((known *)plan)->executable), io);
 }
 
 static void release_prepared(tw_prepared *plan)

@@ -3,6 +3,7 @@
 #define TW_CAPTURE_H
 
 #include "runtime/runtime.h"
+#include "tensor/hooks.h"
 
 typedef enum {
     TW_TIER_AUTO,       /* first sight: operation by operation; second sight: compiled as a whole */
@@ -22,6 +23,18 @@ typedef struct tw_capture_stats {
     uint64_t compile_ns;              /* of the last whole segment: passes, scheduling and kernels */
 } tw_capture_stats;
 TW_API tw_capture_stats tw_capture_statistics(void);
+
+/* One run of a segment, for those who look on. */
+typedef struct tw_segment_run {
+    const tw_graph *graph;           /* as it was recorded; NULL: a compiled function is replayed */
+    const tw_segment_io *io;         /* lives until the run is done, like the graph */
+    const tw_executable *executable; /* NULL: it ran operation by operation */
+    const char *reason;              /* what ended it: who looked at a value */
+    uint64_t start, end, compile_ns; /* 0: was compiled before */
+} tw_segment_run;
+typedef void tw_segment_watcher(void *user, const tw_segment_run *run, bool done); /* called before and after */
+void tw_capture_watch(tw_segment_watcher *watcher, void *user);                    /* NULL: nobody looks on */
+
 const tw_executable *tw_capture_last(void); /* the last whole segment that ran compiled; NULL: none */
 /* Bytes that tensors hold now plus what the last compiled segment needs: the peak of running it again. */
 TW_API int64_t tw_capture_stated_peak(void);

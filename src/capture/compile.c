@@ -88,7 +88,8 @@ static void say_graph(const tw_graph *g)
 }
 
 /* The plan at the highest price for computing again whose memory fits; if none does, the smallest. */
-static tw_status plan_within(const tw_graph *simplified, const tw_schedule_options *options, int64_t most, tw_plan **plan)
+static tw_status plan_within(const tw_graph *simplified, const tw_schedule_options *options, int64_t most,
+                             tw_plan **plan)
 {
     static const double factors[] = {1, 0.3, 0.1, 0.03, 0.01, 0.003, 0};
     *plan = NULL;

@@ -38,7 +38,8 @@ tw_status tw_simplified(const tw_graph *segment, tw_graph **simplified);
 /* What the scheduler takes: with operations that are computed again, and outputs that have memory of their own. choice
  * NULL: the best at this price. */
 tw_status tw_to_primitives(tw_graph **g, const tw_remat_choice *choice, double price);
-/* With a family: kernels are shared with its other sizes. may_compile: else TW_ERR_UNSUPPORTED if a kernel is missing. */
+/* With a family: kernels are shared with its other sizes. may_compile: else TW_ERR_UNSUPPORTED if a kernel is missing.
+ */
 tw_status tw_compile_member(const tw_graph *segment, const int *in_place, const int64_t *const *stride, family *f,
                             bool may_compile, tw_executable **executable);
 
@@ -60,9 +61,10 @@ typedef struct known { /* a segment, sizes included */
 
 known *tw_known(const tw_graph *g, const tw_segment_io *io); /* in use until tw_known_done; NULL: no memory */
 void tw_known_done(known *k);
-/* Compiles unless somebody has; safe from any thread. */
+/* Compiles unless somebody has; safe from any thread. `ns`: what it took, 0 if nothing; may be NULL. `reason`: "ended
+ * by item, is compiled: seen 2 times". */
 tw_status tw_known_compile(known *k, const tw_graph *g, const int *in_place, const int64_t *const *stride, bool limited,
-                           const char *reason);
+                           const char *reason, uint64_t *ns);
 tw_status tw_run_executable(tw_executable *e, tw_segment_io *io);
 
 /* ---- background.c ---- */

@@ -55,7 +55,7 @@ static tw_status step_operation(const tw_graph *g, const tw_op *op, stepper *s, 
     }
     tw_segment_io io = {inputs, 1, input, NULL, output, &none};
     known *k = tw_known(one, &io);
-    tw_status status = k ? tw_known_compile(k, one, &none, NULL, false, "an operation by itself") : TW_ERR_MEMORY;
+    tw_status status = k ? tw_known_compile(k, one, &none, NULL, false, "", NULL) : TW_ERR_MEMORY;
     tw_graph_destroy(one);
     output[0] = s->data[y->id];
     if (status == TW_OK && !output[0]) {

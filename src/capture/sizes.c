@@ -1,14 +1,14 @@
 /* Families: segments that differ in sizes only. The first member is compiled for its sizes. When a second comes, the
  * dimensions that differ are found by laying the two primitive graphs side by side; plans are then laid out so that
  * sizes appear in the programs as numbers only (schedule.h, varies), and the programs of two sizes are merged into one
- * with symbols where the numbers differ (tile/generalise.c). From the third size on nothing is compiled: a plan is made,
- * and its programs are instances of kernels that are there.
+ * with symbols where the numbers differ (tile/generalise.c). From the third size on nothing is compiled: a plan is
+ * made, and its programs are instances of kernels that are there.
  *
  * Where the structure itself depends on the sizes (a dimension of 1; a sum so long that it is split, or split with a
  * rest), a member doesn't fit beside the others, and founds a variant of its own, which grows in the same way.
  *
- * Nothing is assumed about how sizes behave: a plan is always made for the sizes at hand, and whether a kernel fits is a
- * comparison of programs. */
+ * Nothing is assumed about how sizes behave: a plan is always made for the sizes at hand, and whether a kernel fits is
+ * a comparison of programs. */
 #include "capture/internal.h"
 #include "ops/graph_ops.h"
 #include "tile/tile.h"
@@ -17,7 +17,7 @@ typedef struct variant {
     struct variant *next;
     tw_remat_choice choice; /* what all of it compute again */
     tw_graph *reference;    /* the first member's primitives */
-    uint8_t *varies;        /* by value id of the reference: which dimensions have been seen to differ; see schedule.h */
+    uint8_t *varies; /* by value id of the reference: which dimensions have been seen to differ; see schedule.h */
     tw_map *general; /* programs, general as far as sizes have been seen; by structure and how many came before */
 } variant;
 
@@ -94,17 +94,19 @@ static bool same_attrs(const tw_op *a, const tw_op *b)
                 return false;
         } else if (kind == TW_ATTR_INTS) {
             if (a->attr[i].dims.n != b->attr[i].dims.n ||
-                (a->attr[i].dims.n && memcmp(a->attr[i].dims.v, b->attr[i].dims.v, (size_t)a->attr[i].dims.n * sizeof(tw_dim))))
+                (a->attr[i].dims.n &&
+                 memcmp(a->attr[i].dims.v, b->attr[i].dims.v, (size_t)a->attr[i].dims.n * sizeof(tw_dim))))
                 return false;
-        } else if (a->code != TW_G_FULL && a->attr[i].i != b->attr[i].i) { /* a count of elements is a constant that differs */
+        } else if (a->code != TW_G_FULL &&
+                   a->attr[i].i != b->attr[i].i) { /* a count of elements is a constant that differs */
             return false;
         }
     }
     return true;
 }
 
-/* Some sizes need a view where others don't: [b, t] rows of which t are added up are [n / 128, 128] already if t is 128; a
- * slice of everything is nothing. So a view that only one of two graphs has is passed over. */
+/* Some sizes need a view where others don't: [b, t] rows of which t are added up are [n / 128, 128] already if t is
+ * 128; a slice of everything is nothing. So a view that only one of two graphs has is passed over. */
 static bool is_view(const tw_op *op)
 {
     return op->code == TW_G_RESHAPE || op->code == TW_G_SLICE || op->code == TW_G_EXPAND || op->code == TW_G_PERMUTE;
@@ -120,7 +122,8 @@ static const tw_value *behind_views(const tw_value *v)
 /* Two primitive graphs of one family, side by side. */
 typedef struct pairing {
     const tw_graph *a, *b;
-    const tw_value **twin; /* by value id of b: the value of a that it corresponds to; NULL: a view that a doesn't have */
+    const tw_value *
+        *twin; /* by value id of b: the value of a that it corresponds to; NULL: a view that a doesn't have */
 } pairing;
 
 static bool same_operands(const pairing *p, const tw_op *x, const tw_op *y)

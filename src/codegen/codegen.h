@@ -32,6 +32,12 @@ bool tw_kernel_shared(const tw_kernel *kernel); /* has more than one owner */
 /* The text of one stage, for `tw tile` and TW_LOG: "llvm" or "asm". */
 tw_status tw_host_emit(const tw_graph *program, const char *stage, tw_text *out);
 
+/* Two kernels that are no tile programs, to measure the machine with: a program of ARITHMETIC does *work operations of
+ * dtype (f32, f64, i32 or i64) in registers; one of STREAM adds a block of buffers[0] and buffers[1] (f32) into
+ * buffers[2], *work bytes in all. */
+typedef enum { TW_PROBE_ARITHMETIC, TW_PROBE_STREAM } tw_probe_kind;
+tw_status tw_host_probe(tw_probe_kind kind, tw_dtype dtype, tw_kernel **kernel, int64_t *work);
+
 /* What the target is: for the cost model, `tw devices` and cache keys. */
 typedef struct tw_host_target {
     char cpu[64];     /* LLVM's name: "znver4" */

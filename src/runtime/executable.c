@@ -110,6 +110,7 @@ void tw_executable_destroy(tw_executable *e)
     tw_free(e->kernel);
     tw_free(e->entry);
     tw_free(e->ns);
+    tw_free(e->span);
     tw_plan_destroy(e->plan);
     tw_free(e);
 }

@@ -108,8 +108,8 @@ static void train(tw_tier tier, run *r)
 {
     tw_gpt m = {0};
     tw_adamw o = {0};
-    const tw_gpt_config config = {.layers = 2, .dim = 32, .heads = 2, .context = 48, .vocabulary = VOCABULARY,
-                                  .dropout = 0.1};
+    const tw_gpt_config config = {
+        .layers = 2, .dim = 32, .heads = 2, .context = 48, .vocabulary = VOCABULARY, .dropout = 0.1};
     tw_set_tier(tier);
     tw_manual_seed(5);
     assert_int_equal(tw_gpt_init(&m, &config), TW_OK);
@@ -170,7 +170,8 @@ static void few_sizes_compile_all(void **state)
     setenv("TW_CACHE", "0", 1); /* what is compiled is counted */
     int64_t before = 0;
     tw_tensor *w = NULL;
-    TW_SCOPE w = tw_keep(tw_rand(LIST(31, 31), TW_F32));
+    TW_SCOPE
+        w = tw_keep(tw_rand(LIST(31, 31), TW_F32));
     assert_int_equal(tw_sync(), TW_OK);
     for (int i = 0; i < MANY; i++) {
         TW_SCOPE {
@@ -246,7 +247,7 @@ static void branches_on_values(void **state)
         assert_true(error < 1e-9 && error > -1e-9 && rounds > 2 && rounds < 20);
         checks++;
     }
-    assert_true(times_said("a plan for") <= 3); /* the loop's body, and its first round */
+    assert_true(times_said("is compiled") <= 3); /* the loop's body, and its first round */
     assert_true(times_said("ended by item") > 0);
 }
 
@@ -289,7 +290,8 @@ static void what_was_captured_is_freed(void **state)
     int64_t before = tw_tensor_bytes();
     for (int i = 0; i < 20; i++) {
         tw_tensor *captured = NULL;
-        TW_SCOPE captured = tw_keep(tw_full_like_value(LIST(1000), i, TW_F32));
+        TW_SCOPE
+            captured = tw_keep(tw_full_like_value(LIST(1000), i, TW_F32));
         tw_function *f = tw_compile(add_captured, captured, 1);
         for (int k = 0; k < 3; k++) {
             TW_SCOPE {
@@ -304,7 +306,7 @@ static void what_was_captured_is_freed(void **state)
         tw_runtime_free();
         assert_int_equal(tw_tensor_bytes(), before);
     }
-    assert_int_equal(times_said("compiled 1 kernel") + times_said("a plan for"), 0); /* one operation; once */
+    assert_int_equal(times_said("is compiled"), 0); /* one operation; once */
 }
 
 static void very_many_segments(void **state)
