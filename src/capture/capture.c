@@ -13,7 +13,7 @@
 #include "ops/graph_ops.h"
 #include "tilewright/tensor.h"
 
-enum { MOST_MEMBERS = 64, MOST_KNOWN = 4096, RECOMPILE_LIMIT = 8 };
+enum { MOST_MEMBERS = 64, MOST_KNOWN = 4096 };
 
 static tw_os_lock *lock, *compile_lock; /* made at start-up */
 static tw_map *segments, *families;
@@ -252,7 +252,7 @@ static int general_kernels(const tw_plan *plan)
 /* Has the family been compiled as often as is allowed? What is compiled already may still be used. */
 static bool at_limit(family *f)
 {
-    int64_t limit = tw_env_int("TW_RECOMPILE_LIMIT", RECOMPILE_LIMIT);
+    int64_t limit = tw_recompile_limit();
     if (f->compiles < limit)
         return false;
     if (!f->said_limit)

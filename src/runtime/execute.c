@@ -11,7 +11,6 @@
 
 enum { SMALL_PLAN_NS = 20000, CHUNKS_A_THREAD = 4, ALIGNMENT = 64 };
 
-static int threads_wanted;
 static bool timing, spans;
 
 /* Temporary memory is kept between runs: one block for all plans that this thread runs. */
@@ -20,17 +19,6 @@ static _Thread_local struct {
     int64_t arena_bytes, scratch_bytes;
 } memory;
 static _Atomic int64_t bytes_held;
-
-void tw_set_num_threads(int threads)
-{
-    threads_wanted = threads;
-}
-
-int tw_num_threads(void)
-{
-    int64_t n = threads_wanted > 0 ? threads_wanted : tw_env_int("TW_THREADS", tw_os_cores());
-    return (int)TW_MAX(TW_MIN(n, 1024), 1);
-}
 
 void tw_runtime_timing(bool on)
 {
