@@ -47,6 +47,10 @@ void tw_os_lock_signal(tw_os_lock *lock); /* wakes all that wait */
 /* Sleeps while *word is value; may wake early. tw_os_wake wakes all that sleep on the word. */
 void tw_os_sleep_while(_Atomic uint32_t *word, uint32_t value);
 void tw_os_wake(_Atomic uint32_t *word);
+/* On words that begin as 0, so that nothing must be made first: a function that runs once, and a lock. */
+void tw_os_once(_Atomic uint32_t *word, void (*function)(void));
+void tw_os_word_take(_Atomic uint32_t *word);
+void tw_os_word_release(_Atomic uint32_t *word);
 void tw_os_pause(void); /* between two looks at memory that another core is about to change */
 
 /* One lock for what the whole process says, so that it comes in one piece; a thread that has it may take it again. */

@@ -385,6 +385,39 @@ void tw_os_wake(_Atomic uint32_t *word)
 }
 #endif
 
+enum { FREE, TAKEN, SOMEBODY_WAITS };
+
+void tw_os_word_take(_Atomic uint32_t *word)
+{
+    uint32_t state = FREE;
+    if (atomic_compare_exchange_strong(word, &state, TAKEN))
+        return;
+    while (atomic_exchange(word, SOMEBODY_WAITS) != FREE)
+        tw_os_sleep_while(word, SOMEBODY_WAITS);
+}
+
+void tw_os_word_release(_Atomic uint32_t *word)
+{
+    if (atomic_exchange(word, FREE) == SOMEBODY_WAITS)
+        tw_os_wake(word);
+}
+
+void tw_os_once(_Atomic uint32_t *word, void (*function)(void))
+{
+    enum { NOT_YET, RUNS, DONE };
+    uint32_t state = NOT_YET;
+    if (atomic_load_explicit(word, memory_order_acquire) == DONE)
+        return;
+    if (atomic_compare_exchange_strong(word, &state, RUNS)) {
+        function();
+        atomic_store(word, DONE);
+        tw_os_wake(word);
+        return;
+    }
+    while (atomic_load(word) != DONE)
+        tw_os_sleep_while(word, RUNS);
+}
+
 void tw_os_pause(void)
 {
 #ifdef __x86_64__
