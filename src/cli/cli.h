@@ -27,5 +27,6 @@ int cmd_run(int argc, char **argv);
 int cmd_opt(int argc, char **argv);
 int cmd_ops(int argc, char **argv);
 int cmd_devices(int argc, char **argv);
+int cmd_tile(int argc, char **argv);
 
 #endif
