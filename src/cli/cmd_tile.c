@@ -64,6 +64,10 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"parse", "parse kernels, a line for each", cmd_parse},
+    {"compile", "compile one kernel and print it", tile_cmd_compile},
+    {"run", "run a kernel on .npy arrays", tile_cmd_run},
+    {"check", "run it and find wrong accesses, races, NaN", tile_cmd_check},
+    {"step", "step through it", tile_cmd_step},
 };
 
 static void print_usage(FILE *to)
