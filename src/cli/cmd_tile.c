@@ -51,7 +51,8 @@ static int parse_files(int argc, char **argv)
 static int cmd_parse(int argc, char **argv)
 {
     if (argc == 0 || !strcmp(argv[0], "--help") || !strcmp(argv[0], "-h")) {
-        printf("usage: tw tile parse FILES\n\nParses every @triton.jit function of the files and prints a line for each: ok or error,\n"
+        printf("usage: tw tile parse FILES\n\nParses every @triton.jit function of the files and prints a line for "
+               "each: ok or error,\n"
                "file:line, kernel, reason, with tabs between; last the numbers of both. Where and why stands on\n"
                "standard error. Files given together may import from each other.\n");
         return argc == 0 ? 2 : 0;

@@ -24,7 +24,8 @@ int tile_cmd_compile(int argc, char **argv)
 {
     tile_request *r = tw_alloc_zero(1, sizeof *r);
     int code = 1;
-    if (!r || !tile_parse(r, "compile", "Compiles one kernel for the given types and prints it.", false, argc, argv, &code)) {
+    if (!r ||
+        !tile_parse(r, "compile", "Compiles one kernel for the given types and prints it.", false, argc, argv, &code)) {
         tw_free(r);
         return code;
     }
@@ -65,8 +66,9 @@ static void say_finding(void *user, const tw_tile_finding *f)
     x->seen[x->count] = f->op;
     x->kind[x->count++] = f->kind;
     const tw_lang_place *p = tile_place(x->r, f->op);
-    printf("%s:%d: %s: %s, in program (%lld, %lld, %lld)\n", p ? p->file : "?", p ? p->line : 0, tw_tile_finding_name(f->kind), f->text,
-           (long long)f->program[0], (long long)f->program[1], (long long)f->program[2]);
+    printf("%s:%d: %s: %s, in program (%lld, %lld, %lld)\n", p ? p->file : "?", p ? p->line : 0,
+           tw_tile_finding_name(f->kind), f->text, (long long)f->program[0], (long long)f->program[1],
+           (long long)f->program[2]);
     tile_say_place(x->r, f->op, stdout);
 }
 
@@ -105,7 +107,8 @@ static int run_kernel(const char *command, const char *about, bool check, int ar
     if (status == TW_OK)
         status = tile_save(r);
     if (status == TW_OK && check)
-        printf("%d out of bounds, %d races, %d reads of unwritten memory, %d NaN\n", x.counts[0], x.counts[1], x.counts[2], x.counts[3]);
+        printf("%d out of bounds, %d races, %d reads of unwritten memory, %d NaN\n", x.counts[0], x.counts[1],
+               x.counts[2], x.counts[3]);
     code = status != TW_OK ? tile_fail(r, command) : x.count > 0;
     if (status != TW_OK)
         tile_say_place(r, failed_at, stderr);
@@ -120,9 +123,10 @@ int tile_cmd_run(int argc, char **argv)
 
 int tile_cmd_check(int argc, char **argv)
 {
-    return run_kernel("check",
-                      "Runs a kernel in the interpreter and says where it reads or writes outside of its arrays, where program\n"
-                      "instances race, where it reads what nobody wrote, and where the first NaN comes from. Exit status 1 where\n"
-                      "something was found.",
-                      true, argc, argv);
+    return run_kernel(
+        "check",
+        "Runs a kernel in the interpreter and says where it reads or writes outside of its arrays, where program\n"
+        "instances race, where it reads what nobody wrote, and where the first NaN comes from. Exit status 1 where\n"
+        "something was found.",
+        true, argc, argv);
 }

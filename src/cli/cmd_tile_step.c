@@ -7,11 +7,11 @@
 
 typedef struct stepper {
     const tile_request *r;
-    int64_t wanted[3];    /* program that is stepped through; -1: any */
-    uint32_t place;       /* of the operations that ran last */
+    int64_t wanted[3];      /* program that is stepped through; -1: any */
+    uint32_t place;         /* of the operations that ran last */
     const tw_op *done[256]; /* what they were */
     int count;
-    int line;             /* to stop at; 0: at every one */
+    int line; /* to stop at; 0: at every one */
     bool running, terminal;
 } stepper;
 
@@ -48,7 +48,9 @@ static void print_picture(const tw_type *t, const void *data)
     for (int64_t i = 0; i < TW_MIN(rows, (int64_t)MOST_ROWS); i++) {
         printf("        |");
         for (int64_t j = 0; j < TW_MIN(columns, (int64_t)MOST_COLUMNS); j++) {
-            double x = tw_tile_element(t, data, (i * rows / TW_MIN(rows, (int64_t)MOST_ROWS)) * columns + j * columns / TW_MIN(columns, (int64_t)MOST_COLUMNS));
+            double x = tw_tile_element(t, data,
+                                       (i * rows / TW_MIN(rows, (int64_t)MOST_ROWS)) * columns +
+                                           j * columns / TW_MIN(columns, (int64_t)MOST_COLUMNS));
             int shade = high > low ? (int)((x - low) / (high - low) * 9.999) : 0;
             putchar(isnan(x) ? '?' : shades[TW_MAX(TW_MIN(shade, 9), 0)]);
         }
@@ -86,7 +88,8 @@ static void show_done(stepper *s, const tw_tile_machine *m)
     for (int i = 0; i < s->count; i++)
         for (uint32_t k = 0; k < s->done[i]->results; k++)
             if (s->done[i]->code != TW_T_CONSTANT && s->done[i]->code != TW_T_BROADCAST)
-                print_value(s->r, &s->done[i]->result[k], tw_tile_machine_value(m, &s->done[i]->result[k]), s->done[i]->info->name, false);
+                print_value(s->r, &s->done[i]->result[k], tw_tile_machine_value(m, &s->done[i]->result[k]),
+                            s->done[i]->info->name, false);
 }
 
 static void help(void)
@@ -215,7 +218,8 @@ int tile_cmd_step(int argc, char **argv)
     int buffers, code = 1;
     tile_request *r = tw_alloc_zero(1, sizeof *r);
     stepper s = {.r = r, .wanted = {-1, -1, -1}, .terminal = tw_os_terminal(stdout)};
-    if (!r || !tile_parse(r, "step", "Runs a kernel in the interpreter line by line; h lists the commands.", true, argc, argv, &code)) {
+    if (!r || !tile_parse(r, "step", "Runs a kernel in the interpreter line by line; h lists the commands.", true, argc,
+                          argv, &code)) {
         tw_free(r);
         return code;
     }

@@ -10,7 +10,7 @@ enum { TILE_MOST_FILES = 256, TILE_MOST_ARGS = 160 };
 typedef struct tile_arg { /* --arg or --const */
     char name[64], type[64], text[512], input[512], output[512];
     bool constant, array, given_type;
-    tw_npy data;  /* of an array */
+    tw_npy data; /* of an array */
     tw_dtype dtype;
     int64_t bits; /* of a scalar */
 } tile_arg;
@@ -35,7 +35,8 @@ tw_status tile_compile(tile_request *r); /* the program; the message has the con
 tw_status tile_load(tile_request *r);    /* arrays */
 tw_status tile_save(tile_request *r);
 /* Buffers and arguments of the interpreter, in the order of the program's; arrays must be loaded. */
-tw_status tile_bind(tile_request *r, tw_tile_buffer *buffer, int *buffers, tw_tile_argument *argument, tw_tile_run *run);
+tw_status tile_bind(tile_request *r, tw_tile_buffer *buffer, int *buffers, tw_tile_argument *argument,
+                    tw_tile_run *run);
 void tile_free(tile_request *r);
 int tile_fail(tile_request *r, const char *command);
 const tw_lang_place *tile_place(const tile_request *r, const tw_op *op);

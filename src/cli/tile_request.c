@@ -44,7 +44,8 @@ static bool parse_arg(tile_request *r, const char *command, const char *text, bo
             return refuse(command, "--arg '%s': a type that is too long", text);
         rest += 1 + type;
     }
-    if (!name || !copy(a->name, sizeof a->name, text, name) || (*rest == '=' && !copy(a->text, sizeof a->text, rest + 1, strlen(rest + 1))))
+    if (!name || !copy(a->name, sizeof a->name, text, name) ||
+        (*rest == '=' && !copy(a->text, sizeof a->text, rest + 1, strlen(rest + 1))))
         return refuse(command, "'%s'; expected name:type, name=value or name:type=value", text);
     if (*rest != '=' && !a->given_type)
         return refuse(command, "'%s'; expected name:type, name=value or name:type=value", text);
@@ -136,7 +137,8 @@ bool tile_parse(tile_request *r, const char *command, const char *about, bool ru
 
 static bool looks_constant(const char *text)
 {
-    return !strcmp(text, "None") || !strcmp(text, "True") || !strcmp(text, "False") || *text == '"' || *text == '\'' || !strncmp(text, "tl.", 3);
+    return !strcmp(text, "None") || !strcmp(text, "True") || !strcmp(text, "False") || *text == '"' || *text == '\'' ||
+           !strncmp(text, "tl.", 3);
 }
 
 static bool is_number(const char *text)
@@ -150,7 +152,8 @@ static tw_status array_type(tile_arg *a)
 {
     static const char *const names[TW_DTYPES] = {[TW_BOOL] = "*i1"};
     if (!a->given_type)
-        snprintf(a->type, sizeof a->type, names[a->dtype] ? "%s" : "*%s", names[a->dtype] ? names[a->dtype] : tw_dtype_name(a->dtype));
+        snprintf(a->type, sizeof a->type, names[a->dtype] ? "%s" : "*%s",
+                 names[a->dtype] ? names[a->dtype] : tw_dtype_name(a->dtype));
     return TW_OK;
 }
 
@@ -172,7 +175,10 @@ static void one_arg(tile_arg *a, tw_lang_arg *out)
         return;
     }
     if (!a->given_type)
-        snprintf(a->type, sizeof a->type, "%s", strpbrk(a->text, ".eEn") ? "f32" : llabs(strtoll(a->text, NULL, 10)) > INT32_MAX ? "i64" : "i32");
+        snprintf(a->type, sizeof a->type, "%s",
+                 strpbrk(a->text, ".eEn")                        ? "f32"
+                 : llabs(strtoll(a->text, NULL, 10)) > INT32_MAX ? "i64"
+                                                                 : "i32");
     out->kind = *a->type == '*' ? TW_LANG_ARG_POINTER : TW_LANG_ARG_SCALAR;
     out->value = *a->text ? a->text : NULL;
 }
@@ -188,7 +194,8 @@ tw_status tile_compile(tile_request *r)
     if (!r->kernel && tw_lang_kernel_count(r->lang) == 1)
         r->kernel = tw_lang_kernel_at(r->lang, 0)->name;
     if (!r->kernel)
-        return tw_error(TW_ERR_VALUE, "%d kernels in %s; --kernel says which", tw_lang_kernel_count(r->lang), r->file[0]);
+        return tw_error(TW_ERR_VALUE, "%d kernels in %s; --kernel says which", tw_lang_kernel_count(r->lang),
+                        r->file[0]);
     for (int i = 0; i < r->args; i++)
         one_arg(&r->arg[i], &args[i]);
     return tw_lang_compile(r->lang, r->kernel, args, r->args, (int)r->config, &r->program);
@@ -207,7 +214,8 @@ static tw_status empty_array(tile_arg *a, const char *text)
     a->data = (tw_npy){.dtype = dtype, .count = 1};
     for (const char *at = text; at < comma; at = end + 1) {
         long long size = strtoll(at, &end, 10);
-        if (end == at || size < 0 || a->data.rank == TW_MAX_RANK || __builtin_mul_overflow(a->data.count, (int64_t)size, &a->data.count) || a->data.count > (int64_t)1 << 34)
+        if (end == at || size < 0 || a->data.rank == TW_MAX_RANK ||
+            __builtin_mul_overflow(a->data.count, (int64_t)size, &a->data.count) || a->data.count > (int64_t)1 << 34)
             return tw_error(TW_ERR_VALUE, "--arg %s=@%s: a wrong shape", a->name, text);
         a->data.shape[a->data.rank++] = size;
         if (end >= comma)
@@ -288,7 +296,8 @@ tw_status tile_bind(tile_request *r, tw_tile_buffer *buffer, int *buffers, tw_ti
         if (!a || p->part)
             return tw_error(TW_ERR_VALUE, "argument '%s' has no value to run with", p->name);
         if (p->pointer && !a->array)
-            return tw_error(TW_ERR_VALUE, "argument '%s' is %s; expected an array: %s=in.npy or %s=@shape,dtype", p->name, p->type, p->name, p->name);
+            return tw_error(TW_ERR_VALUE, "argument '%s' is %s; expected an array: %s=in.npy or %s=@shape,dtype",
+                            p->name, p->type, p->name, p->name);
         if (!p->pointer) {
             if (!*a->text)
                 return tw_error(TW_ERR_VALUE, "argument '%s' has no value: %s=1", p->name, p->name);
@@ -296,11 +305,17 @@ tw_status tile_bind(tile_request *r, tw_tile_buffer *buffer, int *buffers, tw_ti
             continue;
         }
         if (tw_dtype_size(p->dtype) != tw_dtype_size(a->dtype))
-            return tw_error(TW_ERR_DTYPE, "argument '%s' is %s and its array %s", p->name, p->type, tw_dtype_name(a->dtype));
-        buffer[*buffers] = (tw_tile_buffer){a->data.data, (size_t)a->data.count * tw_dtype_size(a->dtype), a->name, *a->input != '\0'};
+            return tw_error(TW_ERR_DTYPE, "argument '%s' is %s and its array %s", p->name, p->type,
+                            tw_dtype_name(a->dtype));
+        buffer[*buffers] =
+            (tw_tile_buffer){a->data.data, (size_t)a->data.count * tw_dtype_size(a->dtype), a->name, *a->input != '\0'};
         argument[i].buffer = (*buffers)++;
     }
-    *run = (tw_tile_run){.grid = {r->grid[0], r->grid[1], r->grid[2]}, .buffer = buffer, .buffers = *buffers, .argument = argument, .arguments = r->program.parameters};
+    *run = (tw_tile_run){.grid = {r->grid[0], r->grid[1], r->grid[2]},
+                         .buffer = buffer,
+                         .buffers = *buffers,
+                         .argument = argument,
+                         .arguments = r->program.parameters};
     return TW_OK;
 }
 

@@ -11,8 +11,8 @@ enum { MOST_HEADER = 1 << 20 };
 static const struct {
     const char *code;
     tw_dtype dtype;
-} codes[] = {{"|b1", TW_BOOL}, {"|u1", TW_U8},  {"<i4", TW_I32}, {"<i8", TW_I64}, {"<f2", TW_F16}, {"<f4", TW_F32}, {"<f8", TW_F64},
-             {"|i1", TW_I8},   {"<i2", TW_I16}, {"<u2", TW_U16}, {"<u4", TW_U32}, {"<u8", TW_U64}};
+} codes[] = {{"|b1", TW_BOOL}, {"|u1", TW_U8}, {"<i4", TW_I32}, {"<i8", TW_I64}, {"<f2", TW_F16}, {"<f4", TW_F32},
+             {"<f8", TW_F64},  {"|i1", TW_I8}, {"<i2", TW_I16}, {"<u2", TW_U16}, {"<u4", TW_U32}, {"<u8", TW_U64}};
 
 static tw_status write_bytes(const char *path, const tw_text *header, const void *data, size_t bytes)
 {
@@ -46,14 +46,16 @@ tw_status tw_npy_write(const char *path, const tw_npy *n)
     while ((10 + header.count + 1) % 64 && !header.failed)
         tw_text_add(&header, " ");
     tw_text_add(&header, "\n");
-    tw_status status = header.failed ? TW_ERR_MEMORY : write_bytes(path, &header, n->data, (size_t)n->count * tw_dtype_size(n->dtype));
+    tw_status status =
+        header.failed ? TW_ERR_MEMORY : write_bytes(path, &header, n->data, (size_t)n->count * tw_dtype_size(n->dtype));
     tw_text_free(&header);
     return status;
 }
 
 tw_status tw_save_npy(const char *path, tw_tensor *t)
 {
-    tw_npy n = {.dtype = tw_tensor_dtype(t), .rank = tw_rank(t), .count = tw_numel(t), .data = (void *)(uintptr_t)tw_data(t)};
+    tw_npy n = {
+        .dtype = tw_tensor_dtype(t), .rank = tw_rank(t), .count = tw_numel(t), .data = (void *)(uintptr_t)tw_data(t)};
     if (!n.data)
         return tw_error_code();
     for (int i = 0; i < n.rank; i++)
@@ -83,7 +85,8 @@ static tw_status parse_header(const char *path, const char *header, tw_npy *n, b
         }
     }
     if (!known)
-        return tw_error(TW_ERR_DTYPE, "%s: dtype %.8s; expected one of |b1 |u1 |i1 <i2 <u2 <i4 <u4 <i8 <u8 <f2 <f4 <f8", path, descr);
+        return tw_error(TW_ERR_DTYPE, "%s: dtype %.8s; expected one of |b1 |u1 |i1 <i2 <u2 <i4 <u4 <i8 <u8 <f2 <f4 <f8",
+                        path, descr);
     *fortran = !strncmp(order, "True", 4);
     n->count = 1;
     for (const char *at = shape + 1; *at && *at != ')';) {
@@ -120,7 +123,8 @@ static tw_status take_data(const char *path, const char *from, size_t bytes, boo
 {
     size_t size = tw_dtype_size(n->dtype), wanted;
     if (__builtin_mul_overflow((size_t)n->count, size, &wanted) || wanted != bytes)
-        return tw_error(TW_ERR_FORMAT, "%s: %zu bytes of data; expected %lld elements of %zu", path, bytes, (long long)n->count, size);
+        return tw_error(TW_ERR_FORMAT, "%s: %zu bytes of data; expected %lld elements of %zu", path, bytes,
+                        (long long)n->count, size);
     if (!(n->data = tw_alloc(TW_MAX(wanted, (size_t)1))))
         return TW_ERR_MEMORY;
     if (fortran)
@@ -134,7 +138,8 @@ static tw_status read_npy(const char *path, const unsigned char *at, size_t byte
 {
     bool good = bytes >= 12 && !memcmp(at, "\x93NUMPY", 6) && at[6] >= 1 && at[6] <= 3, fortran = false;
     size_t start = good && at[6] > 1 ? 12 : 10;
-    size_t length = good ? (size_t)at[8] | (size_t)at[9] << 8 | (at[6] > 1 ? (size_t)at[10] << 16 | (size_t)at[11] << 24 : 0) : 0;
+    size_t length =
+        good ? (size_t)at[8] | (size_t)at[9] << 8 | (at[6] > 1 ? (size_t)at[10] << 16 | (size_t)at[11] << 24 : 0) : 0;
     if (!good || length > MOST_HEADER || length > bytes - start)
         return tw_error(TW_ERR_FORMAT, "%s: no .npy file, or a truncated one", path);
     char *header = tw_alloc(length + 1);

@@ -41,8 +41,12 @@ tw_op *tw_op_allocate(tw_graph *g, int code, uint32_t operands, uint32_t results
     tw_op *op = tw_arena_alloc(g->arena, bytes);
     if (!op)
         return NULL;
-    *op = (tw_op){
-        .info = info, .code = (uint16_t)code, .regions = (uint16_t)regions, .place = g->place, .operands = operands, .results = results};
+    *op = (tw_op){.info = info,
+                  .code = (uint16_t)code,
+                  .regions = (uint16_t)regions,
+                  .place = g->place,
+                  .operands = operands,
+                  .results = results};
     char *at = (char *)(op + 1);
     op->result = (tw_value *)at; /* most strictly aligned first */
     at += results * sizeof(tw_value);

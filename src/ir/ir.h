@@ -149,8 +149,8 @@ struct tw_op {
     const tw_op_info *info;
     uint16_t code;
     uint16_t regions;
-    uint32_t place; /* where in a source text it comes from, as the graph's maker counts; 0: nowhere. No part of the text
-                       form or the hash. */
+    uint32_t place; /* where in a source text it comes from, as the graph's maker counts; 0: nowhere. No part of the
+                       text form or the hash. */
     uint32_t operands, results;
     tw_value **operand; /* NULL entries: optional operands not given */
     tw_attr *attr;

@@ -246,7 +246,8 @@ tw_status tw_tile_infer_bitcast(tw_graph *g, tw_op *op)
 {
     const tw_type *x = type_of(op, 0);
     bool pointer = op->attr[1].i != 0;
-    size_t had = x->pointer ? 8 : tw_dtype_size((tw_dtype)x->dtype), wants = pointer ? 8 : tw_dtype_size((tw_dtype)op->attr[0].i);
+    size_t had = x->pointer ? 8 : tw_dtype_size((tw_dtype)x->dtype),
+           wants = pointer ? 8 : tw_dtype_size((tw_dtype)op->attr[0].i);
     bool floating = (x->pointer && !pointer && tw_dtype_floating((tw_dtype)op->attr[0].i)) ||
                     (pointer && !x->pointer && tw_dtype_floating((tw_dtype)x->dtype));
     if (had != wants || floating)

@@ -12,7 +12,8 @@ tw_status tw_tile_fail(tw_tile_machine *m, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    return tw_error(TW_ERR_VALUE, "program (%lld, %lld, %lld): %s", (long long)m->program[0], (long long)m->program[1], (long long)m->program[2], text);
+    return tw_error(TW_ERR_VALUE, "program (%lld, %lld, %lld): %s", (long long)m->program[0], (long long)m->program[1],
+                    (long long)m->program[2], text);
 }
 
 double tw_tile_element(const tw_type *t, const void *data, int64_t i)
@@ -145,7 +146,8 @@ static bool truth(const tw_tile_machine *m, const tw_value *v)
 static tw_status run_for(tw_tile_machine *m, const tw_op *op)
 {
     const tw_block *body = op->region[0];
-    int64_t i = *(int64_t *)data_of(m, op->operand[0]), upper = *(int64_t *)data_of(m, op->operand[1]), step = *(int64_t *)data_of(m, op->operand[2]);
+    int64_t i = *(int64_t *)data_of(m, op->operand[0]), upper = *(int64_t *)data_of(m, op->operand[1]),
+            step = *(int64_t *)data_of(m, op->operand[2]);
     uint32_t carried = op->operands - 3;
     if (step <= 0)
         return tw_tile_fail(m, "a loop with step %lld, expected at least 1", (long long)step);
@@ -258,7 +260,8 @@ static tw_status run_print(tw_tile_machine *m, const tw_op *op)
     tw_text line = {0};
     if (!m->run->print)
         return TW_OK;
-    tw_text_add(&line, "pid (%lld, %lld, %lld) %s", (long long)m->program[0], (long long)m->program[1], (long long)m->program[2], op->attr[0].text);
+    tw_text_add(&line, "pid (%lld, %lld, %lld) %s", (long long)m->program[0], (long long)m->program[1],
+                (long long)m->program[2], op->attr[0].text);
     for (uint32_t k = 0; k < op->operands; k++) {
         const tw_type *t = &op->operand[k]->type;
         tw_text_add(&line, "%s", k ? "; " : ": ");
@@ -278,7 +281,8 @@ static tw_status run_assert(tw_tile_machine *m, const tw_op *op)
     const uint8_t *holds = data_of(m, op->operand[0]);
     for (int64_t i = 0; i < tile_count(&op->operand[0]->type); i++)
         if (!holds[i])
-            return tw_tile_fail(m, "the assertion does not hold (element %lld)%s%s", (long long)i, *op->attr[0].text ? ": " : "", op->attr[0].text);
+            return tw_tile_fail(m, "the assertion does not hold (element %lld)%s%s", (long long)i,
+                                *op->attr[0].text ? ": " : "", op->attr[0].text);
     return TW_OK;
 }
 
@@ -294,9 +298,13 @@ static tw_status run_structure(tw_tile_machine *m, const tw_op *op)
             return tw_tile_fail(m, "a symbolic dimension");
         return scalar(m, op, op->attr[0].dims.v[0]);
     case TW_T_PROGRAM_ID:
-        return op->attr[0].i < 0 || op->attr[0].i > 2 ? tw_tile_fail(m, "axis %lld of the grid", (long long)op->attr[0].i) : scalar(m, op, m->program[op->attr[0].i]);
+        return op->attr[0].i < 0 || op->attr[0].i > 2
+                   ? tw_tile_fail(m, "axis %lld of the grid", (long long)op->attr[0].i)
+                   : scalar(m, op, m->program[op->attr[0].i]);
     case TW_T_NUM_PROGRAMS:
-        return op->attr[0].i < 0 || op->attr[0].i > 2 ? tw_tile_fail(m, "axis %lld of the grid", (long long)op->attr[0].i) : scalar(m, op, m->run->grid[op->attr[0].i]);
+        return op->attr[0].i < 0 || op->attr[0].i > 2
+                   ? tw_tile_fail(m, "axis %lld of the grid", (long long)op->attr[0].i)
+                   : scalar(m, op, m->run->grid[op->attr[0].i]);
     case TW_T_CONSTANT:
         return run_constant(m, op);
     case TW_T_FOR:
@@ -345,7 +353,8 @@ tw_status tw_tile_run_block(tw_tile_machine *m, const tw_block *block, const tw_
         }
         m->op = op;
         if (m->run->most_operations && ++m->operations > m->run->most_operations)
-            return tw_tile_fail(m, "more than %lld operations: a loop that waits for another program never ends here", (long long)m->run->most_operations);
+            return tw_tile_fail(m, "more than %lld operations: a loop that waits for another program never ends here",
+                                (long long)m->run->most_operations);
         TW_TRY(run_op(m, op));
         m->op = op;
         if (m->run->step && !m->run->step(m->run->user, m, op))
@@ -390,8 +399,10 @@ tw_status tw_tile_interpret(const tw_graph *program, const tw_tile_run *run)
         return TW_ERR_MEMORY;
     tw_status status = begin(m, program, run);
     const int64_t *grid = run->grid;
-    if (status == TW_OK && (grid[0] < 0 || grid[1] < 0 || grid[2] < 0 || grid[0] > INT32_MAX || grid[1] > INT32_MAX || grid[2] > INT32_MAX))
-        status = tw_error(TW_ERR_VALUE, "a grid of [%lld, %lld, %lld] programs", (long long)grid[0], (long long)grid[1], (long long)grid[2]);
+    if (status == TW_OK && (grid[0] < 0 || grid[1] < 0 || grid[2] < 0 || grid[0] > INT32_MAX || grid[1] > INT32_MAX ||
+                            grid[2] > INT32_MAX))
+        status = tw_error(TW_ERR_VALUE, "a grid of [%lld, %lld, %lld] programs", (long long)grid[0], (long long)grid[1],
+                          (long long)grid[2]);
     for (int64_t z = 0; z < grid[2] && status == TW_OK; z++) {
         for (int64_t y = 0; y < grid[1] && status == TW_OK; y++) {
             for (int64_t x = 0; x < grid[0] && status == TW_OK; x++) {

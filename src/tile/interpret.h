@@ -20,7 +20,8 @@ typedef struct tw_tile_buffer {
 
 typedef struct tw_tile_argument { /* in the order of the program's arg operations */
     int buffer;                   /* of a pointer; -1: none */
-    int64_t bits;                 /* of a scalar: as it stands in memory, in the low bytes; of a pointer: bytes behind the buffer's start */
+    int64_t
+        bits; /* of a scalar: as it stands in memory, in the low bytes; of a pointer: bytes behind the buffer's start */
 } tw_tile_argument;
 
 typedef enum {
@@ -46,7 +47,7 @@ typedef struct tw_tile_run {
     int buffers;
     const tw_tile_argument *argument;
     int arguments;
-    bool check_races, check_unwritten, check_nan; /* bounds are always checked */
+    bool check_races, check_unwritten, check_nan;              /* bounds are always checked */
     void (*found)(void *user, const tw_tile_finding *finding); /* NULL: the first finding ends the run with its text */
     void (*print)(void *user, const char *line);               /* device_print; NULL: dropped */
     bool (*step)(void *user, tw_tile_machine *m, const tw_op *op); /* after each operation; false: stop */

@@ -1,7 +1,7 @@
 /* What the interpreter watches: bounds always; races, reads of unwritten memory and NaN on request.
  *
- * Every byte of a buffer has a shadow: who wrote and read it last. Two program instances race when both touch a byte, one
- * writes, and nothing orders them. Only atomic operations on scalars order: such an operation takes over what was
+ * Every byte of a buffer has a shadow: who wrote and read it last. Two program instances race when both touch a byte,
+ * one writes, and nothing orders them. Only atomic operations on scalars order: such an operation takes over what was
  * released at its address before (acquire), then releases there all that the instance has seen (release). An instance's
  * knowledge is a clock for each other instance: what that one did up to then happened before. */
 #include "tile/interpret_internal.h"
@@ -44,7 +44,8 @@ tw_status tw_tile_checks_begin(tw_tile_machine *m)
     m->order->programs = r->grid[0] * r->grid[1] * r->grid[2];
     m->order->arena = tw_arena_create(0);
     m->order->released = tw_map_create();
-    m->order->seen = tw_alloc_zero((size_t)TW_MIN(m->order->programs, (int64_t)MOST_ORDERED) + 1, sizeof *m->order->seen);
+    m->order->seen =
+        tw_alloc_zero((size_t)TW_MIN(m->order->programs, (int64_t)MOST_ORDERED) + 1, sizeof *m->order->seen);
     return m->order->arena && m->order->released && m->order->seen ? TW_OK : TW_ERR_MEMORY;
 }
 
@@ -118,37 +119,46 @@ void *tw_tile_at(tw_tile_machine *m, int64_t address, size_t bytes, const char *
     if (i >= 0 && offset >= 0 && (size_t)offset + bytes <= m->run->buffer[i].bytes)
         return (char *)m->run->buffer[i].data + offset;
     if (i < 0)
-        *status = tw_tile_found(m, TW_TILE_OUT_OF_BOUNDS, "%s at address %#llx, which belongs to no array", what, (unsigned long long)address);
+        *status = tw_tile_found(m, TW_TILE_OUT_OF_BOUNDS, "%s at address %#llx, which belongs to no array", what,
+                                (unsigned long long)address);
     else
-        *status = tw_tile_found(m, TW_TILE_OUT_OF_BOUNDS, "%s of element %lld of '%s', which has %lld", what, (long long)(offset / (int64_t)bytes),
-                                m->run->buffer[i].name, (long long)(m->run->buffer[i].bytes / bytes));
+        *status = tw_tile_found(m, TW_TILE_OUT_OF_BOUNDS, "%s of element %lld of '%s', which has %lld", what,
+                                (long long)(offset / (int64_t)bytes), m->run->buffer[i].name,
+                                (long long)(m->run->buffer[i].bytes / bytes));
     return NULL;
 }
 
 static bool ordered(const tw_tile_machine *m, uint32_t program, uint32_t clock)
 {
-    return program == (uint32_t)m->linear + 1 || (m->order->programs <= MOST_ORDERED && m->order->seen[program - 1] >= clock);
+    return program == (uint32_t)m->linear + 1 ||
+           (m->order->programs <= MOST_ORDERED && m->order->seen[program - 1] >= clock);
 }
 
-static tw_status race(tw_tile_machine *m, int i, int64_t offset, size_t bytes, bool write, bool other_wrote, uint32_t other)
+static tw_status race(tw_tile_machine *m, int i, int64_t offset, size_t bytes, bool write, bool other_wrote,
+                      uint32_t other)
 {
     const int64_t *grid = m->run->grid;
     int64_t p = (int64_t)other - 1;
-    return tw_tile_found(m, TW_TILE_RACE, "'%s' element %lld: program (%lld, %lld, %lld) %s it, program (%lld, %lld, %lld) %s it, nothing orders them",
-                         m->run->buffer[i].name, (long long)(offset / (int64_t)bytes), (long long)(p % grid[0]), (long long)(p / grid[0] % grid[1]),
-                         (long long)(p / grid[0] / grid[1]), other_wrote ? "wrote" : "read", (long long)m->program[0], (long long)m->program[1],
-                         (long long)m->program[2], write ? "writes" : "reads");
+    return tw_tile_found(
+        m, TW_TILE_RACE,
+        "'%s' element %lld: program (%lld, %lld, %lld) %s it, program (%lld, %lld, %lld) %s it, nothing orders them",
+        m->run->buffer[i].name, (long long)(offset / (int64_t)bytes), (long long)(p % grid[0]),
+        (long long)(p / grid[0] % grid[1]), (long long)(p / grid[0] / grid[1]), other_wrote ? "wrote" : "read",
+        (long long)m->program[0], (long long)m->program[1], (long long)m->program[2], write ? "writes" : "reads");
 }
 
-static tw_status touch_cell(tw_tile_machine *m, int i, int64_t offset, size_t bytes, shadow_cell *cell, bool write, bool atomic)
+static tw_status touch_cell(tw_tile_machine *m, int i, int64_t offset, size_t bytes, shadow_cell *cell, bool write,
+                            bool atomic)
 {
     uint32_t me = (uint32_t)m->linear + 1;
     bool by_write = cell->writer && !ordered(m, cell->writer, cell->write_clock) && !(atomic && cell->atomic_write);
-    bool by_read = write && cell->reader && !ordered(m, cell->reader, cell->read_clock) && !(atomic && cell->atomic_read);
+    bool by_read =
+        write && cell->reader && !ordered(m, cell->reader, cell->read_clock) && !(atomic && cell->atomic_read);
     if (m->run->check_races && (by_write || by_read))
         TW_TRY(race(m, i, offset, bytes, write, by_write, by_write ? cell->writer : cell->reader));
     if (m->run->check_unwritten && !write && !cell->written)
-        TW_TRY(tw_tile_found(m, TW_TILE_UNWRITTEN, "'%s' element %lld was never written", m->run->buffer[i].name, (long long)(offset / (int64_t)bytes)));
+        TW_TRY(tw_tile_found(m, TW_TILE_UNWRITTEN, "'%s' element %lld was never written", m->run->buffer[i].name,
+                             (long long)(offset / (int64_t)bytes)));
     if (write) {
         cell->writer = me;
         cell->write_clock = m->clock;

@@ -25,10 +25,10 @@
                 r[i] = (T)((uint64_t)x * (uint64_t)y);                                                                 \
                 break;                                                                                                 \
             case TW_T_DIV:                                                                                             \
-                r[i] = (T)(y == 0 ? 0 : SIGNED && y == (T)-1 ? (T)(0 - (uint64_t)x) : (T)(x / y));                     \
+                r[i] = (T)(y == 0 ? 0 : SIGNED && y == (T) - 1 ? (T)(0 - (uint64_t)x) : (T)(x / y));                   \
                 break;                                                                                                 \
             case TW_T_REM:                                                                                             \
-                r[i] = (T)(y == 0 || (SIGNED && y == (T)-1) ? 0 : x % y);                                              \
+                r[i] = (T)(y == 0 || (SIGNED && y == (T) - 1) ? 0 : x % y);                                            \
                 break;                                                                                                 \
             case TW_T_MIN:                                                                                             \
                 r[i] = x < y ? x : y;                                                                                  \
@@ -49,7 +49,7 @@
                 r[i] = (U)y >= width ? 0 : (T)((uint64_t)x << y);                                                      \
                 break;                                                                                                 \
             case TW_T_SHR:                                                                                             \
-                r[i] = (U)y >= width ? (T)(SIGNED && (x >> (width - 1) & 1) ? -1 : 0) : (T)(x >> y);                                    \
+                r[i] = (U)y >= width ? (T)(SIGNED && (x >> (width - 1) & 1) ? -1 : 0) : (T)(x >> y);                   \
                 break;                                                                                                 \
             case TW_T_MULHI:                                                                                           \
                 r[i] = (T)(width == 64 ? high_half((uint64_t)x, (uint64_t)y)                                           \
@@ -172,7 +172,8 @@ void tw_tile_narrow(tw_dtype dtype, const float *from, int64_t count, void *to)
         bits[i] = dtype == TW_F16 ? tw_f32_to_f16(from[i]) : tw_f32_to_bf16(from[i]);
 }
 
-static tw_status in_f32(tw_tile_machine *m, int code, tw_dtype dtype, int64_t n, void *r, const void *a, int sa, const void *b, int sb)
+static tw_status in_f32(tw_tile_machine *m, int code, tw_dtype dtype, int64_t n, void *r, const void *a, int sa,
+                        const void *b, int sb)
 {
     float *x = tw_alloc((size_t)n * 3 * sizeof *x + 16);
     if (!x)
@@ -186,15 +187,19 @@ static tw_status in_f32(tw_tile_machine *m, int code, tw_dtype dtype, int64_t n,
     return known ? TW_OK : tw_tile_fail(m, "no such operation on half-precision numbers");
 }
 
-tw_status tw_tile_binary(tw_tile_machine *m, int code, tw_dtype dtype, int64_t n, void *r, const void *a, int sa, const void *b, int sb)
+tw_status tw_tile_binary(tw_tile_machine *m, int code, tw_dtype dtype, int64_t n, void *r, const void *a, int sa,
+                         const void *b, int sb)
 {
     typedef bool function(int code, int64_t n, void *to, const void *left, int sa, const void *right, int sb);
     static function *const functions[TW_DTYPES] = {
-        [TW_BOOL] = of_bool, [TW_I8] = of_i8,   [TW_I16] = of_i16, [TW_I32] = of_i32, [TW_I64] = of_i64, [TW_U8] = of_u8,
-        [TW_U16] = of_u16,   [TW_U32] = of_u32, [TW_U64] = of_u64, [TW_F32] = of_f32, [TW_F64] = of_f64};
+        [TW_BOOL] = of_bool, [TW_I8] = of_i8,   [TW_I16] = of_i16, [TW_I32] = of_i32,
+        [TW_I64] = of_i64,   [TW_U8] = of_u8,   [TW_U16] = of_u16, [TW_U32] = of_u32,
+        [TW_U64] = of_u64,   [TW_F32] = of_f32, [TW_F64] = of_f64};
     if (half(dtype))
         return in_f32(m, code, dtype, n, r, a, sa, b, sb);
-    return functions[dtype](code, n, r, a, sa, b, sb) ? TW_OK : tw_tile_fail(m, "no such operation on %s", tw_dtype_name(dtype));
+    return functions[dtype](code, n, r, a, sa, b, sb)
+               ? TW_OK
+               : tw_tile_fail(m, "no such operation on %s", tw_dtype_name(dtype));
 }
 
 /* ---- comparisons ---- */
@@ -369,7 +374,10 @@ static float one_f32(const tw_op *op, float x)
         return sqrtf(x);
     default: {
         int64_t mode = op->attr[0].i;
-        return mode == TW_T_ROUND_EVEN ? rintf(x) : mode == TW_T_ROUND_FLOOR ? floorf(x) : mode == TW_T_ROUND_CEIL ? ceilf(x) : truncf(x);
+        return mode == TW_T_ROUND_EVEN    ? rintf(x)
+               : mode == TW_T_ROUND_FLOOR ? floorf(x)
+               : mode == TW_T_ROUND_CEIL  ? ceilf(x)
+                                          : truncf(x);
     }
     }
 }
@@ -385,7 +393,10 @@ static double one_f64(const tw_op *op, double x)
         return sqrt(x);
     default: {
         int64_t mode = op->attr[0].i;
-        return mode == TW_T_ROUND_EVEN ? rint(x) : mode == TW_T_ROUND_FLOOR ? floor(x) : mode == TW_T_ROUND_CEIL ? ceil(x) : trunc(x);
+        return mode == TW_T_ROUND_EVEN    ? rint(x)
+               : mode == TW_T_ROUND_FLOOR ? floor(x)
+               : mode == TW_T_ROUND_CEIL  ? ceil(x)
+                                          : trunc(x);
     }
     }
 }
@@ -419,9 +430,11 @@ static tw_status run_fma(tw_tile_machine *m, const tw_op *op, int64_t n, void *r
     tw_dtype dtype = (tw_dtype)op->operand[0]->type.dtype;
     for (int64_t i = 0; i < n; i++) {
         if (dtype == TW_F32) {
-            ((float *)r)[i] = fmaf(((const float *)p[0])[i * s[0]], ((const float *)p[1])[i * s[1]], ((const float *)p[2])[i * s[2]]);
+            ((float *)r)[i] =
+                fmaf(((const float *)p[0])[i * s[0]], ((const float *)p[1])[i * s[1]], ((const float *)p[2])[i * s[2]]);
         } else if (dtype == TW_F64) {
-            ((double *)r)[i] = fma(((const double *)p[0])[i * s[0]], ((const double *)p[1])[i * s[1]], ((const double *)p[2])[i * s[2]]);
+            ((double *)r)[i] = fma(((const double *)p[0])[i * s[0]], ((const double *)p[1])[i * s[1]],
+                                   ((const double *)p[2])[i * s[2]]);
         } else if (half(dtype)) {
             float x[3], y;
             for (int k = 0; k < 3; k++)
@@ -453,7 +466,8 @@ static void run_offset(const tw_op *op, int64_t n, int64_t *r, const void *const
     int64_t size = (int64_t)tw_dtype_size((tw_dtype)op->operand[0]->type.dtype);
     tw_dtype dtype = (tw_dtype)op->operand[1]->type.dtype;
     for (int64_t i = 0; i < n; i++)
-        r[i] = (int64_t)((uint64_t)((const int64_t *)p[0])[i * s[0]] + (uint64_t)load_integer(dtype, p[1], i * s[1]) * (uint64_t)size);
+        r[i] = (int64_t)((uint64_t)((const int64_t *)p[0])[i * s[0]] +
+                         (uint64_t)load_integer(dtype, p[1], i * s[1]) * (uint64_t)size);
 }
 
 static bool any_nan(const tw_type *t, const void *data, int64_t count)
@@ -484,7 +498,8 @@ static tw_status watch_nan(tw_tile_machine *m, const tw_op *op, const void *cons
         x[i] = tw_tile_element(&op->operand[i]->type, p[i], op->operand[i]->type.rank ? at : 0);
     if (op->operands == 1)
         return tw_tile_found(m, TW_TILE_NAN, "%s of %g is NaN (element %lld)", op->info->name, x[0], (long long)at);
-    return tw_tile_found(m, TW_TILE_NAN, "%s of %g and %g is NaN (element %lld)", op->info->name, x[0], x[1], (long long)at);
+    return tw_tile_found(m, TW_TILE_NAN, "%s of %g and %g is NaN (element %lld)", op->info->name, x[0], x[1],
+                         (long long)at);
 }
 
 tw_status tw_tile_run_elementwise(tw_tile_machine *m, const tw_op *op)

@@ -11,8 +11,8 @@ typedef struct slot { /* a tile value's array */
     size_t bytes;
 } slot;
 
-typedef struct shadow_cell { /* of one byte of a buffer */
-    uint32_t writer, reader; /* program + 1 of the last; 0: none */
+typedef struct shadow_cell {          /* of one byte of a buffer */
+    uint32_t writer, reader;          /* program + 1 of the last; 0: none */
     uint32_t write_clock, read_clock; /* of that program, when it did */
     bool atomic_write, atomic_read, several_readers, written;
 } shadow_cell;
@@ -22,11 +22,11 @@ typedef struct order order; /* which programs' clocks happened before: see inter
 struct tw_tile_machine {
     const tw_graph *g;
     const tw_tile_run *run;
-    slot *value;              /* by value id */
-    const tw_op **last;       /* by value id: the last operation of its block that reads it */
+    slot *value;        /* by value id */
+    const tw_op **last; /* by value id: the last operation of its block that reads it */
     tw_vec(slot) pool;
     int64_t program[3], linear, operations;
-    bool returned_nan; /* a NaN was found already */
+    bool returned_nan;    /* a NaN was found already */
     shadow_cell **shadow; /* by buffer; NULL without checks */
     uint32_t clock;
     order *order;
@@ -52,7 +52,7 @@ static inline void *data_of(const tw_tile_machine *m, const tw_value *v)
 }
 
 tw_status tw_tile_fail(tw_tile_machine *m, const char *format, ...) TW_PRINTF(2, 3); /* with program and place */
-void *tw_tile_allocate(tw_tile_machine *m, const tw_value *v);                      /* the value's array; NULL: an error */
+void *tw_tile_allocate(tw_tile_machine *m, const tw_value *v); /* the value's array; NULL: an error */
 
 tw_status tw_tile_run_elementwise(tw_tile_machine *m, const tw_op *op);
 tw_status tw_tile_run_shape(tw_tile_machine *m, const tw_op *op);
@@ -64,7 +64,8 @@ tw_status tw_tile_run_block(tw_tile_machine *m, const tw_block *block, const tw_
 void tw_tile_widen(tw_dtype dtype, const void *from, int64_t count, float *to);
 void tw_tile_narrow(tw_dtype dtype, const float *from, int64_t count, void *to);
 /* One operation on arrays: strides 0 (a scalar) or 1. */
-tw_status tw_tile_binary(tw_tile_machine *m, int code, tw_dtype dtype, int64_t n, void *r, const void *a, int sa, const void *b, int sb);
+tw_status tw_tile_binary(tw_tile_machine *m, int code, tw_dtype dtype, int64_t n, void *r, const void *a, int sa,
+                         const void *b, int sb);
 
 /* ---- checks ---- */
 tw_status tw_tile_checks_begin(tw_tile_machine *m);

@@ -56,8 +56,9 @@ static tw_status run_store(tw_tile_machine *m, const tw_op *op)
 
 static tw_status update(tw_tile_machine *m, const tw_op *op, void *at, const void *value, const void *compare)
 {
-    static const int codes[] = {[TW_T_ATOMIC_ADD] = TW_T_ADD, [TW_T_ATOMIC_MAX] = TW_T_MAX, [TW_T_ATOMIC_MIN] = TW_T_MIN,
-                                [TW_T_ATOMIC_AND] = TW_T_AND, [TW_T_ATOMIC_OR] = TW_T_OR,   [TW_T_ATOMIC_XOR] = TW_T_XOR};
+    static const int codes[] = {
+        [TW_T_ATOMIC_ADD] = TW_T_ADD, [TW_T_ATOMIC_MAX] = TW_T_MAX, [TW_T_ATOMIC_MIN] = TW_T_MIN,
+        [TW_T_ATOMIC_AND] = TW_T_AND, [TW_T_ATOMIC_OR] = TW_T_OR,   [TW_T_ATOMIC_XOR] = TW_T_XOR};
     tw_dtype dtype = (tw_dtype)op->operand[0]->type.dtype;
     size_t size = tw_dtype_size(dtype);
     int64_t kind = op->attr[0].i;
@@ -80,7 +81,8 @@ static tw_status update(tw_tile_machine *m, const tw_op *op, void *at, const voi
 
 static tw_status run_atomic(tw_tile_machine *m, const tw_op *op)
 {
-    const tw_value *pointer = op->operand[0], *value = op->operand[1], *mask = op->operand[2], *compare = op->operand[3];
+    const tw_value *pointer = op->operand[0], *value = op->operand[1], *mask = op->operand[2],
+                   *compare = op->operand[3];
     const int64_t *address = data_of(m, pointer);
     size_t size = tw_dtype_size((tw_dtype)pointer->type.dtype);
     char *old = tw_tile_allocate(m, &op->result[0]);

@@ -85,9 +85,11 @@ static tw_status run_gather(tw_tile_machine *m, const tw_op *op, size_t size, vo
     for (int i = axis + 1; i < t->rank; i++)
         inner *= t->dims[i];
     for (int64_t i = 0; i < tile_count(t); i++) {
-        int64_t outer = i / (inner * k), low = i % inner, at = (int64_t)tw_tile_element(&op->operand[1]->type, index, i);
+        int64_t outer = i / (inner * k), low = i % inner,
+                at = (int64_t)tw_tile_element(&op->operand[1]->type, index, i);
         if (at < 0 || at >= n)
-            return tw_tile_found(m, TW_TILE_OUT_OF_BOUNDS, "gather: index %lld of a dimension of %lld", (long long)at, (long long)n);
+            return tw_tile_found(m, TW_TILE_OUT_OF_BOUNDS, "gather: index %lld of a dimension of %lld", (long long)at,
+                                 (long long)n);
         copy_element(size, to, i, from, (outer * n + at) * inner + low);
     }
     return TW_OK;

@@ -20,7 +20,10 @@ static lines along(const tw_type *t, int axis)
 
 static int combine_code(int64_t kind)
 {
-    return kind == TW_T_REDUCE_SUM ? TW_T_ADD : kind == TW_T_REDUCE_PROD ? TW_T_MUL : kind == TW_T_REDUCE_MIN ? TW_T_MIN : TW_T_MAX;
+    return kind == TW_T_REDUCE_SUM    ? TW_T_ADD
+           : kind == TW_T_REDUCE_PROD ? TW_T_MUL
+           : kind == TW_T_REDUCE_MIN  ? TW_T_MIN
+                                      : TW_T_MAX;
 }
 
 static tw_status combine_two(tw_tile_machine *m, int64_t kind, tw_dtype dtype, void *a, const void *b)
@@ -148,7 +151,8 @@ static tw_status run_scan(tw_tile_machine *m, const tw_op *op)
 
 /* ---- by a region ---- */
 
-static tw_status run_region(tw_tile_machine *m, const tw_op *op, int tiles, const int64_t *from, const char *const *state, size_t step)
+static tw_status run_region(tw_tile_machine *m, const tw_op *op, int tiles, const int64_t *from,
+                            const char *const *state, size_t step)
 {
     const tw_block *b = op->region[0];
     const tw_op *end;
@@ -202,7 +206,8 @@ static tw_status run_combine(tw_tile_machine *m, const tw_op *op)
 
 /* ---- products ---- */
 
-static void product_f32(const float *a, const float *b, const float *acc, float *r, int64_t rows, int64_t k, int64_t columns)
+static void product_f32(const float *a, const float *b, const float *acc, float *r, int64_t rows, int64_t k,
+                        int64_t columns)
 {
     for (int64_t i = 0; i < rows; i++) {
         for (int64_t j = 0; j < columns; j++)
@@ -213,7 +218,8 @@ static void product_f32(const float *a, const float *b, const float *acc, float 
     }
 }
 
-static void product_f64(const double *a, const double *b, const double *acc, double *r, int64_t rows, int64_t k, int64_t columns)
+static void product_f64(const double *a, const double *b, const double *acc, double *r, int64_t rows, int64_t k,
+                        int64_t columns)
 {
     for (int64_t i = 0; i < rows; i++) {
         for (int64_t j = 0; j < columns; j++)
@@ -224,7 +230,8 @@ static void product_f64(const double *a, const double *b, const double *acc, dou
     }
 }
 
-static void product_i32(tw_dtype dtype, const void *a, const void *b, const int32_t *acc, int32_t *r, int64_t rows, int64_t k, int64_t columns)
+static void product_i32(tw_dtype dtype, const void *a, const void *b, const int32_t *acc, int32_t *r, int64_t rows,
+                        int64_t k, int64_t columns)
 {
     for (int64_t i = 0; i < rows; i++) {
         for (int64_t j = 0; j < columns; j++) {
@@ -246,7 +253,8 @@ static tw_status run_dot(tw_tile_machine *m, const tw_op *op)
     int64_t rows = x->dims[r - 2], k = x->dims[r - 1], columns = y->dims[r - 1], batch = 1;
     tw_dtype dtype = (tw_dtype)x->dtype;
     char *to = tw_tile_allocate(m, &op->result[0]);
-    const char *a = data_of(m, op->operand[0]), *b = data_of(m, op->operand[1]), *acc = op->operand[2] ? data_of(m, op->operand[2]) : NULL;
+    const char *a = data_of(m, op->operand[0]), *b = data_of(m, op->operand[1]),
+               *acc = op->operand[2] ? data_of(m, op->operand[2]) : NULL;
     float *wide_a = NULL;
     for (int i = 0; i < r - 2; i++)
         batch *= x->dims[i];
@@ -293,7 +301,8 @@ static bool before(const key *a, const key *b, bool floating, bool plain, bool d
             return !isnan(a->real) && isnan(b->real);
         return descending ? a->real > b->real : a->real < b->real;
     }
-    bool less = plain ? (uint64_t)a->whole < (uint64_t)b->whole : a->whole < b->whole, more = plain ? (uint64_t)a->whole > (uint64_t)b->whole : a->whole > b->whole;
+    bool less = plain ? (uint64_t)a->whole < (uint64_t)b->whole : a->whole < b->whole,
+         more = plain ? (uint64_t)a->whole > (uint64_t)b->whole : a->whole > b->whole;
     return descending ? more : less;
 }
 
@@ -329,7 +338,8 @@ static tw_status run_sort(tw_tile_machine *m, const tw_op *op)
         for (int64_t i = 0; i < l.n; i++) {
             int64_t at = first + i * l.inner;
             keys[i] = (key){.real = tw_tile_element(t, x, at), .at = at};
-            keys[i].whole = size == 8 ? ((const int64_t *)(const void *)x)[at] : (int64_t)(tw_dtype_floating(dtype) ? 0 : keys[i].real);
+            keys[i].whole = size == 8 ? ((const int64_t *)(const void *)x)[at]
+                                      : (int64_t)(tw_dtype_floating(dtype) ? 0 : keys[i].real);
         }
         merge_sort(keys, keys + l.n, l.n, tw_dtype_floating(dtype), dtype == TW_U64, op->attr[1].i != 0);
         for (int64_t i = 0; i < l.n; i++)

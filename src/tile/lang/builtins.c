@@ -6,8 +6,7 @@
 #undef B
 
 const builtin tw_lang_builtins[] = {
-#define B(modules, name, signature, handler, which, doc)                                                               \
-    {modules, #name, signature, tw_lang_do_##handler, which, doc},
+#define B(modules, name, signature, handler, which, doc) {modules, #name, signature, tw_lang_do_##handler, which, doc},
 #include "tile/lang/builtins.def"
 #undef B
 };

@@ -117,7 +117,8 @@ static bool check_builtin_call(checker *x, const node *call, const builtin *b, i
         fixed += !p[i].rest && !p[i].keyword_only;
     }
     if (!rest && g.positional + self > fixed)
-        return fail_at(x, call, "%s takes at most %d arguments (%s), found %d", b->name, fixed - self, b->signature, g.positional);
+        return fail_at(x, call, "%s takes at most %d arguments (%s), found %d", b->name, fixed - self, b->signature,
+                       g.positional);
     for (uint32_t i = 1; i < call->count; i++) {
         const node *k = call->child[i];
         bool known = k->kind != N_KEYWORD || !k->name || !strcmp(k->name, "_semantic") || !strcmp(k->name, "_builder");
@@ -128,7 +129,8 @@ static bool check_builtin_call(checker *x, const node *call, const builtin *b, i
     }
     for (int i = self; i < count && !g.stars && !g.keywords; i++)
         if (!p[i].optional && i >= g.positional + self && !keyword_argument(call, p[i].name, p[i].length))
-            return fail_at(x, call, "%s misses its argument '%.*s'; expected: %s", b->name, p[i].length, p[i].name, b->signature);
+            return fail_at(x, call, "%s misses its argument '%.*s'; expected: %s", b->name, p[i].length, p[i].name,
+                           b->signature);
     return true;
 }
 
@@ -168,7 +170,8 @@ static bool word_inside(const char *text, size_t bytes, const char *name)
 {
     size_t n = strlen(name);
     for (size_t i = 0; i + n <= bytes; i++) {
-        bool before = i > 0 && (text[i - 1] == '_' || (text[i - 1] | 32) >= 'a'), after = i + n < bytes && (text[i + n] == '_' || (text[i + n] | 32) >= 'a');
+        bool before = i > 0 && (text[i - 1] == '_' || (text[i - 1] | 32) >= 'a'),
+             after = i + n < bytes && (text[i + n] == '_' || (text[i + n] | 32) >= 'a');
         if (!memcmp(text + i, name, n) && !before && !after)
             return true;
     }
@@ -197,7 +200,8 @@ static bool find_meaning(checker *x, const node *n, meaning *m)
         if (m->kind != IS_NOTHING || replaced_by_host(x, n->name))
             return true;
         const char *near = tw_lang_guess(x->l, NULL, n->name);
-        return fail_at(x, n, "name '%s' is not defined%s%s%s", n->name, near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
+        return fail_at(x, n, "name '%s' is not defined%s%s%s", n->name, near ? "; did you mean '" : "",
+                       near ? near : "", near ? "'" : "");
     }
     if (n->kind != N_ATTRIBUTE)
         return n->kind == N_NAME || check(x, n);
@@ -210,7 +214,8 @@ static bool find_meaning(checker *x, const node *n, meaning *m)
     if (m->kind != IS_NOTHING || replaced_by_host(x, n->name))
         return true;
     const char *near = tw_lang_guess(x->l, &of, n->name);
-    return fail_at(x, n, "unknown builtin '%s.%s'%s%s%s", of.name, n->name, near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
+    return fail_at(x, n, "unknown builtin '%s.%s'%s%s%s", of.name, n->name, near ? "; did you mean '" : "",
+                   near ? near : "", near ? "'" : "");
 }
 
 static bool check_call(checker *x, const node *n)

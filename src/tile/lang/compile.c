@@ -34,7 +34,8 @@ static tw_status unknown_kernel(tw_lang *l, const char *name)
     for (size_t i = 0; i < l->kernels.count && count < MOST_ARGUMENTS; i++)
         names[count++] = l->kernels.data[i]->name;
     const char *near = tw_lang_nearest(name, names, count);
-    return tw_error(TW_ERR_VALUE, "no kernel '%s' among %zu%s%s%s", name, l->kernels.count, near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
+    return tw_error(TW_ERR_VALUE, "no kernel '%s' among %zu%s%s%s", name, l->kernels.count,
+                    near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
 }
 
 /* ---- values written as text ---- */
@@ -52,7 +53,8 @@ static bool evaluate_text(lowering *c, const char *text, val *out)
     m->file = (source){.path = "(argument)", .text = copy, .bytes = strlen(copy), .line_start = start, .lines = 1};
     token_list tokens = {0};
     bool fine = tw_lang_tokenize(c->l, &m->file, 0, (uint32_t)m->file.bytes, true, &tokens);
-    parser p = {.l = c->l, .s = &m->file, .t = tokens.data, .first = tokens.data, .d = c->d, .scope = c->frame->f->scope};
+    parser p = {
+        .l = c->l, .s = &m->file, .t = tokens.data, .first = tokens.data, .d = c->d, .scope = c->frame->f->scope};
     node *n = fine ? tw_lang_parse_expressions(&p) : NULL;
     if (n && p.t->kind != T_END)
         n = (tw_lang_expected(&p, "the end of the value"), NULL);
@@ -118,7 +120,8 @@ static void say_config(compilation *x, const val *config, tw_lang_program *progr
     for (int i = 0; list && i + 1 < config->count; i += 2) {
         val known;
         if (config->item[i].kind == V_STRING && tw_lang_constant(&config->item[i + 1], &known) && known.kind != V_FLOAT)
-            list[n++] = tw_arena_text(x->c.l->arena, "%s=%lld", config->item[i].text, (long long)(known.kind == V_BOOL ? known.truth : known.i));
+            list[n++] = tw_arena_text(x->c.l->arena, "%s=%lld", config->item[i].text,
+                                      (long long)(known.kind == V_BOOL ? known.truth : known.i));
     }
     program->config = list;
 }
@@ -163,7 +166,8 @@ static bool take_heuristics(compilation *x)
     for (int i = 0; i < x->top.f->decorators; i++) {
         const node *n = x->top.f->decorator[i];
         val rules, args;
-        if (n->kind != N_CALL || n->count < 2 || (n->child[0]->kind != N_NAME && n->child[0]->kind != N_ATTRIBUTE) || strcmp(n->child[0]->name, "heuristics") != 0)
+        if (n->kind != N_CALL || n->count < 2 || (n->child[0]->kind != N_NAME && n->child[0]->kind != N_ATTRIBUTE) ||
+            strcmp(n->child[0]->name, "heuristics") != 0)
             continue;
         bool host = x->top.host;
         x->top.host = true;
@@ -177,7 +181,8 @@ static bool take_heuristics(compilation *x)
             if (fine && v->kind == V_TENSOR && tw_lang_constant(v, &known))
                 *v = known;
             if (fine && v->kind == V_TENSOR)
-                fine = tw_lang_error(c, n, "the heuristic for '%s' needs a scalar's value; give the constant itself", rules.item[k].text);
+                fine = tw_lang_error(c, n, "the heuristic for '%s' needs a scalar's value; give the constant itself",
+                                     rules.item[k].text);
         }
         x->top.host = host;
         if (!fine)
@@ -197,7 +202,10 @@ static bool add_parameter(compilation *x, const char *name, sca s, const char *p
     tw_dtype dtype = s.pointers > 1 ? TW_I64 : tw_sca[s.kind].dtype;
     tw_value *v = is_pointer(s) ? tw_tile_pointer(c->g, x->outs, dtype) : tw_tile_scalar(c->g, x->outs, dtype);
     tw_lang_print_sca(s, &type);
-    x->out[x->outs++] = (tw_lang_parameter){.name = name, .pointer = is_pointer(s), .dtype = dtype, .part = part,
+    x->out[x->outs++] = (tw_lang_parameter){.name = name,
+                                            .pointer = is_pointer(s),
+                                            .dtype = dtype,
+                                            .part = part,
                                             .type = tw_arena_text(c->l->arena, "%s", tw_text_string(&type))};
     tw_text_free(&type);
     return tw_lang_emit(c, NULL, v, s, out);
@@ -205,7 +213,8 @@ static bool add_parameter(compilation *x, const char *name, sca s, const char *p
 
 static bool wrong_type(compilation *x, const tw_lang_arg *arg)
 {
-    return tw_lang_error(&x->c, NULL, "the type of argument '%s' is '%s'; expected one like *f32, i32, f32", arg->name, arg->text);
+    return tw_lang_error(&x->c, NULL, "the type of argument '%s' is '%s'; expected one like *f32, i32, f32", arg->name,
+                         arg->text);
 }
 
 /* "f32[64, 32]" */
@@ -229,7 +238,8 @@ static bool descriptor_type(compilation *x, const tw_lang_arg *arg, sca *s, int6
 
 static bool make_descriptor(compilation *x, binding_of *b)
 {
-    static const char *const parts[2][5] = {{"shape0", "shape1", "shape2", "shape3", "shape4"}, {"stride0", "stride1", "stride2", "stride3", "stride4"}};
+    static const char *const parts[2][5] = {{"shape0", "shape1", "shape2", "shape3", "shape4"},
+                                            {"stride0", "stride1", "stride2", "stride3", "stride4"}};
     lowering *c = &x->c;
     block_pointer *block = b->v.block;
     val zero = of_int(0);
@@ -330,7 +340,9 @@ static bool define_parameters(compilation *x)
         if (!fine)
             return false;
         if (b->v.kind == V_UNDEFINED && !b->p->op)
-            return tw_lang_error(c, b->p, "argument '%s' is missing: give it a type (%s:*f32, %s:i32) or a value (%s=128)", b->p->name, b->p->name, b->p->name, b->p->name);
+            return tw_lang_error(c, b->p,
+                                 "argument '%s' is missing: give it a type (%s:*f32, %s:i32) or a value (%s=128)",
+                                 b->p->name, b->p->name, b->p->name, b->p->name);
         if (b->v.kind != V_UNDEFINED && !tw_lang_define(c, b->p->name, b->v))
             return false;
     }
@@ -349,7 +361,8 @@ static bool lower_kernel(compilation *x, const tw_lang_arg *args, int count, int
     take_config(x, config, program);
     if (!take_heuristics(x) || !define_parameters(x) || !tw_lang_run_body(c, x->top.f, &nothing))
         return false;
-    if (tw_pass_cse(&c->g, &changed) != TW_OK || tw_pass_dce(&c->g, &changed) != TW_OK || tw_graph_verify(c->g) != TW_OK)
+    if (tw_pass_cse(&c->g, &changed) != TW_OK || tw_pass_dce(&c->g, &changed) != TW_OK ||
+        tw_graph_verify(c->g) != TW_OK)
         return tw_lang_error(c, NULL, "%s", tw_error_message());
     program->parameter = tw_arena_copy(c->l->arena, x->out, (size_t)x->outs * sizeof *x->out);
     program->parameters = x->outs;
@@ -361,7 +374,10 @@ static bool lower_kernel(compilation *x, const tw_lang_arg *args, int count, int
 
 static bool start(lowering *c, tw_lang *l, diagnostic *d, const char *name)
 {
-    *c = (lowering){.l = l, .d = d, .g = tw_tile_program_create(name), .place_map = tw_map_create(),
+    *c = (lowering){.l = l,
+                    .d = d,
+                    .g = tw_tile_program_create(name),
+                    .place_map = tw_map_create(),
                     .value_limit = l->options.most_ops > 0 ? l->options.most_ops : MOST_VALUES};
     c->returned = tw_lang_intern(l, "(returned)", 10);
     c->result = tw_lang_intern(l, "(result)", 8);
@@ -376,7 +392,8 @@ static void finish(lowering *c)
     tw_vec_free(&c->places);
 }
 
-tw_status tw_lang_compile(tw_lang *l, const char *kernel, const tw_lang_arg *args, int count, int config, tw_lang_program *program)
+tw_status tw_lang_compile(tw_lang *l, const char *kernel, const tw_lang_arg *args, int count, int config,
+                          tw_lang_program *program)
 {
     function *f = find_kernel(l, kernel);
     *program = (tw_lang_program){.notes = ""};

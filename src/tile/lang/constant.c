@@ -176,7 +176,9 @@ bool tw_lang_constant_binary(lowering *c, const node *n, uint32_t op, const val 
     if (is_number(a) && is_number(b)) {
         bool bits = op == OP1('&') || op == OP1('|') || op == OP1('^');
         if (a->kind == V_BOOL && b->kind == V_BOOL && bits) {
-            *out = of_bool(op == OP1('&') ? a->truth && b->truth : op == OP1('|') ? a->truth || b->truth : a->truth != b->truth);
+            *out = of_bool(op == OP1('&')   ? a->truth && b->truth
+                           : op == OP1('|') ? a->truth || b->truth
+                                            : a->truth != b->truth);
             return true;
         }
         if (a->kind == V_FLOAT || b->kind == V_FLOAT || op == OP1('/'))
@@ -189,7 +191,8 @@ bool tw_lang_constant_binary(lowering *c, const node *n, uint32_t op, const val 
         return repeat(c, n, a, whole(b), out);
     if (op == OP1('*') && (b->kind == V_TUPLE || b->kind == V_STRING) && a->kind == V_INT)
         return repeat(c, n, b, a->i, out);
-    return tw_lang_error(c, n, "operands are %s and %s; expected numbers or tensors", tw_lang_type_text(c, a), tw_lang_type_text(c, b));
+    return tw_lang_error(c, n, "operands are %s and %s; expected numbers or tensors", tw_lang_type_text(c, a),
+                         tw_lang_type_text(c, b));
 }
 
 static bool contains(const val *in, const val *what)
@@ -198,7 +201,8 @@ static bool contains(const val *in, const val *what)
     for (int i = 0; in->kind == V_STRING && what->kind == V_STRING && i + what->count <= in->count; i++)
         if (!memcmp(in->text + i, what->text, (size_t)what->count))
             return true;
-    for (int i = 0; i < in->count && (in->kind == V_TUPLE || in->kind == V_DICT) && !equal; i += in->kind == V_DICT ? 2 : 1)
+    for (int i = 0; i < in->count && (in->kind == V_TUPLE || in->kind == V_DICT) && !equal;
+         i += in->kind == V_DICT ? 2 : 1)
         (void)tw_lang_equal(&in->item[i], what, &equal);
     return equal;
 }
@@ -227,7 +231,8 @@ bool tw_lang_constant_compare(lowering *c, const node *n, compare_kind kind, con
     if (!is_number(a) || !is_number(b))
         return tw_lang_error(c, n, "can't order %s and %s", tw_lang_type_text(c, a), tw_lang_type_text(c, b));
     bool floating = a->kind == V_FLOAT || b->kind == V_FLOAT;
-    bool less = floating ? real(a) < real(b) : whole(a) < whole(b), more = floating ? real(a) > real(b) : whole(a) > whole(b);
+    bool less = floating ? real(a) < real(b) : whole(a) < whole(b),
+         more = floating ? real(a) > real(b) : whole(a) > whole(b);
     bool same = floating ? real(a) == real(b) : whole(a) == whole(b);
     *out = of_bool(kind == CMP_LT ? less : kind == CMP_LE ? less || same : kind == CMP_GT ? more : more || same);
     return true;
@@ -268,7 +273,8 @@ bool tw_lang_truth(lowering *c, const node *n, const val *v, bool *truth)
 bool tw_lang_to_int(lowering *c, const node *n, const val *v, const char *what, int64_t *i)
 {
     val known;
-    if (tw_lang_constant(v, &known) && known.kind != V_FLOAT && whole(&known) >= INT64_MIN && whole(&known) <= INT64_MAX) {
+    if (tw_lang_constant(v, &known) && known.kind != V_FLOAT && whole(&known) >= INT64_MIN &&
+        whole(&known) <= INT64_MAX) {
         *i = (int64_t)whole(&known);
         return true;
     }
@@ -276,5 +282,6 @@ bool tw_lang_to_int(lowering *c, const node *n, const val *v, const char *what, 
         *i = (int64_t)known.f;
         return true;
     }
-    return tw_lang_error(c, n, "%s is %s; expected a whole number known at compile time", what, tw_lang_type_text(c, v));
+    return tw_lang_error(c, n, "%s is %s; expected a whole number known at compile time", what,
+                         tw_lang_type_text(c, v));
 }

@@ -71,9 +71,10 @@ static double constant_value(math_function f, double x)
 static tw_value *apply(tw_graph *g, math_function f, tw_value *x)
 {
     static tw_tile_function *const functions[] = {
-        [MATH_EXP] = tw_tile_exp,   [MATH_EXP2] = tw_tile_exp2, [MATH_EXPM1] = tw_tile_expm1, [MATH_LOG] = tw_tile_log,
-        [MATH_LOG2] = tw_tile_log2, [MATH_LOG1P] = tw_tile_log1p, [MATH_SIN] = tw_tile_sin,   [MATH_COS] = tw_tile_cos,
-        [MATH_TAN] = tw_tile_tan,   [MATH_ASIN] = tw_tile_asin, [MATH_ACOS] = tw_tile_acos,   [MATH_ATAN] = tw_tile_atan,
+        [MATH_EXP] = tw_tile_exp,   [MATH_EXP2] = tw_tile_exp2,   [MATH_EXPM1] = tw_tile_expm1,
+        [MATH_LOG] = tw_tile_log,   [MATH_LOG2] = tw_tile_log2,   [MATH_LOG1P] = tw_tile_log1p,
+        [MATH_SIN] = tw_tile_sin,   [MATH_COS] = tw_tile_cos,     [MATH_TAN] = tw_tile_tan,
+        [MATH_ASIN] = tw_tile_asin, [MATH_ACOS] = tw_tile_acos,   [MATH_ATAN] = tw_tile_atan,
         [MATH_TANH] = tw_tile_tanh, [MATH_RSQRT] = tw_tile_rsqrt, [MATH_ERF] = tw_tile_erf};
     switch (f) {
     case MATH_ABS:
@@ -132,24 +133,28 @@ static bool copy_sign(lowering *c, const node *n, const val *x, const val *y, va
     scalar_kind bits = tw_sca[x->s.kind].bits == 64 ? S_I64 : tw_sca[x->s.kind].bits == 32 ? S_I32 : S_I16;
     val top = of_int((wide)1 << (tw_sca[bits].bits - 1)), a = *x, b = *y, mask;
     top.i = -top.i;
-    return tw_lang_bitcast(c, n, &a, number(bits)) && tw_lang_bitcast(c, n, &b, number(bits)) && tw_lang_number(c, n, &top, number(bits), &mask) &&
-           tw_lang_binary(c, n, OP1('&'), &b, &mask, &b) && tw_lang_unary(c, n, OP1('~'), &mask, &mask) && tw_lang_binary(c, n, OP1('&'), &a, &mask, &a) &&
+    return tw_lang_bitcast(c, n, &a, number(bits)) && tw_lang_bitcast(c, n, &b, number(bits)) &&
+           tw_lang_number(c, n, &top, number(bits), &mask) && tw_lang_binary(c, n, OP1('&'), &b, &mask, &b) &&
+           tw_lang_unary(c, n, OP1('~'), &mask, &mask) && tw_lang_binary(c, n, OP1('&'), &a, &mask, &a) &&
            tw_lang_binary(c, n, OP1('|'), &a, &b, out) && tw_lang_bitcast(c, n, out, x->s);
 }
 
 bool tw_lang_do_math2(lowering *c, const node *n, val *arg, int which, val *out)
 {
     val x = arg[0], y = arg[1];
-    if (which == MATH_LDEXP && tw_lang_tensor(c, n, &x, "the operand") && tw_lang_tensor(c, n, &y, "the exponent") && !tw_lang_cast(c, n, &y, x.s))
+    if (which == MATH_LDEXP && tw_lang_tensor(c, n, &x, "the operand") && tw_lang_tensor(c, n, &y, "the exponent") &&
+        !tw_lang_cast(c, n, &y, x.s))
         return false;
-    if (which == MATH_POW && y.kind == V_TENSOR && is_integer(y.s) && x.kind == V_TENSOR && !tw_lang_cast(c, n, &y, x.s))
+    if (which == MATH_POW && y.kind == V_TENSOR && is_integer(y.s) && x.kind == V_TENSOR &&
+        !tw_lang_cast(c, n, &y, x.s))
         return false;
     if (!tw_lang_promote(c, n, &x, &y, false))
         return false;
     if (is_integer(x.s) && (!tw_lang_cast(c, n, &x, number(S_F32)) || !tw_lang_cast(c, n, &y, number(S_F32))))
         return false;
     if (!is_floating(x.s) || is_f8(x.s))
-        return tw_lang_error(c, n, "operands are %s and %s; expected a floating dtype", tw_lang_type_text(c, &arg[0]), tw_lang_type_text(c, &arg[1]));
+        return tw_lang_error(c, n, "operands are %s and %s; expected a floating dtype", tw_lang_type_text(c, &arg[0]),
+                             tw_lang_type_text(c, &arg[1]));
     switch (which) {
     case MATH_POW:
         return tw_lang_emit(c, n, tw_tile_pow(c->g, x.v, y.v), x.s, out);
@@ -170,7 +175,8 @@ bool tw_lang_do_divide(lowering *c, const node *n, val *arg, int which, val *out
     if (!tw_lang_promote(c, n, &x, &y, true))
         return false;
     if (!is_floating(x.s))
-        return tw_lang_error(c, n, "operands are %s and %s; expected a floating dtype", tw_lang_type_text(c, &arg[0]), tw_lang_type_text(c, &arg[1]));
+        return tw_lang_error(c, n, "operands are %s and %s; expected a floating dtype", tw_lang_type_text(c, &arg[0]),
+                             tw_lang_type_text(c, &arg[1]));
     if (!tw_lang_emit(c, n, tw_t_div(c->g, x.v, y.v), x.s, out) || which == 0)
         return which == 0 && out->kind == V_TENSOR;
     /* towards 0: back by one unit where q * y went beyond x; the remainder is exact in one fma */
@@ -180,20 +186,23 @@ bool tw_lang_do_divide(lowering *c, const node *n, val *arg, int which, val *out
     if (!tw_lang_emit(c, n, negative ? tw_t_fma(c->g, negative, y.v, x.v) : NULL, x.s, &rest))
         return false;
     bits = q;
-    return tw_lang_bitcast(c, n, &bits, number(as)) && tw_lang_binary(c, n, OP1('-'), &bits, &one, &bits) && tw_lang_bitcast(c, n, &bits, x.s) &&
-           tw_lang_binary(c, n, OP1('*'), &rest, &x, &product) && tw_lang_compare(c, n, CMP_LT, &product, &zero, &beyond) &&
-           tw_lang_compare(c, n, CMP_NE, &q, &zero, &sign_q) && tw_lang_binary(c, n, OP1('&'), &beyond, &sign_q, &beyond) &&
-           tw_lang_where(c, n, beyond, bits, q, out);
+    return tw_lang_bitcast(c, n, &bits, number(as)) && tw_lang_binary(c, n, OP1('-'), &bits, &one, &bits) &&
+           tw_lang_bitcast(c, n, &bits, x.s) && tw_lang_binary(c, n, OP1('*'), &rest, &x, &product) &&
+           tw_lang_compare(c, n, CMP_LT, &product, &zero, &beyond) &&
+           tw_lang_compare(c, n, CMP_NE, &q, &zero, &sign_q) &&
+           tw_lang_binary(c, n, OP1('&'), &beyond, &sign_q, &beyond) && tw_lang_where(c, n, beyond, bits, q, out);
 }
 
 bool tw_lang_do_fma(lowering *c, const node *n, val *arg, int which, val *out)
 {
     val x = arg[0], y = arg[1], z = arg[2];
     (void)which;
-    if (!tw_lang_promote(c, n, &x, &y, false) || !tw_lang_promote(c, n, &x, &z, false) || !tw_lang_promote(c, n, &y, &z, false) || !tw_lang_promote(c, n, &x, &y, false))
+    if (!tw_lang_promote(c, n, &x, &y, false) || !tw_lang_promote(c, n, &x, &z, false) ||
+        !tw_lang_promote(c, n, &y, &z, false) || !tw_lang_promote(c, n, &x, &y, false))
         return false;
     if (!is_floating(x.s) || is_f8(x.s))
-        return tw_lang_error(c, n, "operands are %s, %s and %s; expected a floating dtype", tw_lang_type_text(c, &arg[0]), tw_lang_type_text(c, &arg[1]),
+        return tw_lang_error(c, n, "operands are %s, %s and %s; expected a floating dtype",
+                             tw_lang_type_text(c, &arg[0]), tw_lang_type_text(c, &arg[1]),
                              tw_lang_type_text(c, &arg[2]));
     return tw_lang_emit(c, n, tw_t_fma(c->g, x.v, y.v, z.v), x.s, out);
 }
@@ -205,10 +214,11 @@ bool tw_lang_do_umulhi(lowering *c, const node *n, val *arg, int which, val *out
     if (!tw_lang_promote(c, n, &x, &y, false))
         return false;
     if (!is_integer(x.s) || tw_sca[x.s.kind].bits < 32)
-        return tw_lang_error(c, n, "operands are %s and %s; expected integers of 32 or 64 bits", tw_lang_type_text(c, &arg[0]), tw_lang_type_text(c, &arg[1]));
+        return tw_lang_error(c, n, "operands are %s and %s; expected integers of 32 or 64 bits",
+                             tw_lang_type_text(c, &arg[0]), tw_lang_type_text(c, &arg[1]));
     sca back = x.s, plain = number(tw_sca[x.s.kind].bits == 32 ? S_U32 : S_U64);
-    return tw_lang_bitcast(c, n, &x, plain) && tw_lang_bitcast(c, n, &y, plain) && tw_lang_emit(c, n, tw_t_mulhi(c->g, x.v, y.v), plain, out) &&
-           tw_lang_bitcast(c, n, out, back);
+    return tw_lang_bitcast(c, n, &x, plain) && tw_lang_bitcast(c, n, &y, plain) &&
+           tw_lang_emit(c, n, tw_t_mulhi(c->g, x.v, y.v), plain, out) && tw_lang_bitcast(c, n, out, back);
 }
 
 /* The function is lowered once, on whole tiles. */

@@ -23,7 +23,8 @@ static bool fit_mask(lowering *c, const node *n, val *pointer, val *mask)
     if (!tw_lang_tensor(c, n, mask, "the mask") || !tw_lang_to_bool(c, n, mask))
         return false;
     if (rank_of(mask) && !rank_of(pointer))
-        return tw_lang_error(c, n, "the mask is %s for the scalar pointer %s", tw_lang_type_text(c, mask), tw_lang_type_text(c, pointer));
+        return tw_lang_error(c, n, "the mask is %s for the scalar pointer %s", tw_lang_type_text(c, mask),
+                             tw_lang_type_text(c, pointer));
     return tw_lang_align(c, n, pointer, mask) && tw_lang_broadcast(c, n, mask, rank_of(pointer), pointer->v->type.dims);
 }
 
@@ -45,14 +46,16 @@ static bool load_elements(lowering *c, const node *n, val pointer, const val *ma
         if (!tw_lang_tensor(c, n, &o, "other"))
             return false;
         if (rank_of(&o) && !rank_of(&pointer))
-            return tw_lang_error(c, n, "other is %s for the scalar pointer %s", tw_lang_type_text(c, &o), tw_lang_type_text(c, &pointer));
+            return tw_lang_error(c, n, "other is %s for the scalar pointer %s", tw_lang_type_text(c, &o),
+                                 tw_lang_type_text(c, &pointer));
         if (!tw_lang_cast(c, n, &o, is_pointer(s) ? number(S_I64) : s) || !tw_lang_align(c, n, &pointer, &o) ||
             !tw_lang_broadcast(c, n, &o, rank_of(&pointer), pointer.v->type.dims))
             return false;
         if (given_some(&m) && !tw_lang_broadcast(c, n, &m, rank_of(&pointer), pointer.v->type.dims))
             return false;
     }
-    tw_value *v = tw_t_load(c->g, pointer.v, given_some(&m) ? m.v : NULL, given_some(&m) && given_some(&o) ? o.v : NULL);
+    tw_value *v =
+        tw_t_load(c->g, pointer.v, given_some(&m) ? m.v : NULL, given_some(&m) && given_some(&o) ? o.v : NULL);
     return loaded(c, n, v, s, out);
 }
 
@@ -63,7 +66,8 @@ static bool store_elements(lowering *c, const node *n, val pointer, val value, c
     if (!tw_lang_tensor(c, n, &value, "the value"))
         return false;
     if (rank_of(&value) && !rank_of(&pointer))
-        return tw_lang_error(c, n, "the value is %s for the scalar pointer %s", tw_lang_type_text(c, &value), tw_lang_type_text(c, &pointer));
+        return tw_lang_error(c, n, "the value is %s for the scalar pointer %s", tw_lang_type_text(c, &value),
+                             tw_lang_type_text(c, &pointer));
     if (given_some(&m) && !fit_mask(c, n, &pointer, &m))
         return false;
     int rank = rank_of(&pointer);
@@ -94,18 +98,21 @@ static bool block_index(lowering *c, const node *n, const block_pointer *b, int 
            tw_lang_reshape(c, n, &at, b->rank, dims) && (*index = at, true);
 }
 
-static bool block_elements(lowering *c, const node *n, const block_pointer *b, const val *offset, unsigned checked, val *pointer, val *mask)
+static bool block_elements(lowering *c, const node *n, const block_pointer *b, const val *offset, unsigned checked,
+                           val *pointer, val *mask)
 {
     *pointer = b->base;
     *mask = of_none();
     for (int d = 0; d < b->rank; d++) {
         val index, distance, low, high, zero = of_int(0), inside;
-        if (!block_index(c, n, b, d, &offset[d], &index) || !tw_lang_binary(c, n, OP1('*'), &index, &b->stride[d], &distance) ||
+        if (!block_index(c, n, b, d, &offset[d], &index) ||
+            !tw_lang_binary(c, n, OP1('*'), &index, &b->stride[d], &distance) ||
             !tw_lang_binary(c, n, OP1('+'), pointer, &distance, pointer))
             return false;
         if (!(checked >> d & 1))
             continue;
-        if (!tw_lang_compare(c, n, CMP_GE, &index, &zero, &low) || !tw_lang_compare(c, n, CMP_LT, &index, &b->shape[d], &high) ||
+        if (!tw_lang_compare(c, n, CMP_GE, &index, &zero, &low) ||
+            !tw_lang_compare(c, n, CMP_LT, &index, &b->shape[d], &high) ||
             !tw_lang_binary(c, n, OP1('&'), &low, &high, &inside))
             return false;
         if (mask->kind == V_NONE)
@@ -113,7 +120,8 @@ static bool block_elements(lowering *c, const node *n, const block_pointer *b, c
         else if (!tw_lang_binary(c, n, OP1('&'), mask, &inside, mask))
             return false;
     }
-    return tw_lang_broadcast(c, n, pointer, b->rank, b->size) && (mask->kind == V_NONE || tw_lang_broadcast(c, n, mask, b->rank, b->size));
+    return tw_lang_broadcast(c, n, pointer, b->rank, b->size) &&
+           (mask->kind == V_NONE || tw_lang_broadcast(c, n, mask, b->rank, b->size));
 }
 
 static bool checked_dimensions(lowering *c, const node *n, const val *v, int rank, unsigned *set)
@@ -142,14 +150,17 @@ static bool padding(lowering *c, const node *n, const val *option, sca s, val *o
     return true;
 }
 
-static bool block_load(lowering *c, const node *n, const block_pointer *b, const val *offset, unsigned checked, const val *option, val *out)
+static bool block_load(lowering *c, const node *n, const block_pointer *b, const val *offset, unsigned checked,
+                       const val *option, val *out)
 {
     val pointer, mask, other;
-    return padding(c, n, option, pointee(b->base.s), &other) && block_elements(c, n, b, offset, checked, &pointer, &mask) &&
+    return padding(c, n, option, pointee(b->base.s), &other) &&
+           block_elements(c, n, b, offset, checked, &pointer, &mask) &&
            load_elements(c, n, pointer, &mask, &other, out);
 }
 
-static bool block_store(lowering *c, const node *n, const block_pointer *b, const val *offset, unsigned checked, const val *value)
+static bool block_store(lowering *c, const node *n, const block_pointer *b, const val *offset, unsigned checked,
+                        const val *value)
 {
     val pointer, mask, v = *value;
     if (!tw_lang_tensor(c, n, &v, "the value"))
@@ -171,7 +182,8 @@ bool tw_lang_do_load(lowering *c, const node *n, val *arg, int which, val *out)
             return block_load(c, n, b, b->offset, ~0u, &arg[4], out);
         if (given_some(&arg[1]) || given_some(&arg[2]))
             return tw_lang_error(c, n, "a block pointer takes boundary_check and padding_option, not mask and other");
-        return checked_dimensions(c, n, &arg[3], b->rank, &checked) && block_load(c, n, b, b->offset, checked, &arg[4], out);
+        return checked_dimensions(c, n, &arg[3], b->rank, &checked) &&
+               block_load(c, n, b, b->offset, checked, &arg[4], out);
     }
     if (!pointer_wanted(c, n, &arg[0], "tl.load: the pointer"))
         return false;
@@ -209,7 +221,8 @@ static bool scalars(lowering *c, const node *n, const val *list, const char *wha
         if (!tw_lang_tensor(c, n, &out[i], what))
             return false;
         if (!is_integer(out[i].s))
-            return tw_lang_error(c, n, "%s: entry %d is %s; expected an integer scalar", what, i, tw_lang_type_text(c, &out[i]));
+            return tw_lang_error(c, n, "%s: entry %d is %s; expected an integer scalar", what, i,
+                                 tw_lang_type_text(c, &out[i]));
         if (rank_of(&out[i]) && !tw_lang_reshape(c, n, &out[i], 0, NULL))
             return false;
         if (!tw_lang_cast(c, n, &out[i], number(S_I64)))
@@ -218,7 +231,8 @@ static bool scalars(lowering *c, const node *n, const val *list, const char *wha
     return true;
 }
 
-static bool new_block(lowering *c, const node *n, const val *base, const val *shape, const val *stride, const val *size, block_pointer **out)
+static bool new_block(lowering *c, const node *n, const val *base, const val *shape, const val *stride, const val *size,
+                      block_pointer **out)
 {
     block_pointer *b = tw_arena_zero(c->l->arena, 1, sizeof *b);
     int64_t dims[TW_MAX_RANK];
@@ -243,7 +257,8 @@ bool tw_lang_do_make_block_ptr(lowering *c, const node *n, val *arg, int which, 
 {
     block_pointer *b;
     (void)which;
-    if (!new_block(c, n, &arg[0], &arg[1], &arg[2], &arg[4], &b) || !scalars(c, n, &arg[3], "offsets", b->rank, b->offset))
+    if (!new_block(c, n, &arg[0], &arg[1], &arg[2], &arg[4], &b) ||
+        !scalars(c, n, &arg[3], "offsets", b->rank, b->offset))
         return false;
     *out = (val){.kind = V_BLOCK, .block = b};
     return true;
@@ -315,20 +330,24 @@ bool tw_lang_do_descriptor_rows(lowering *c, const node *n, val *arg, int which,
     if (!descriptor_wanted(c, n, &arg[0]))
         return false;
     const block_pointer *b = arg[0].block;
-    val rows = which ? arg[2] : arg[1], from = which ? arg[3] : arg[2], columns, pointer = b->base, part, mask, zero = of_int(0);
+    val rows = which ? arg[2] : arg[1], from = which ? arg[3] : arg[2], columns, pointer = b->base, part, mask,
+        zero = of_int(0);
     if (b->rank != 2 || b->size[0] != 1)
         return tw_lang_error(c, n, "rows of %s; expected a block of one row", tw_lang_type_text(c, &arg[0]));
     if (!tw_lang_tensor(c, n, &rows, "the rows") || rank_of(&rows) != 1)
         return tw_lang_error(c, n, "the rows are %s; expected a tile of one dimension", tw_lang_type_text(c, &rows));
-    if (!tw_lang_cast(c, n, &rows, number(S_I64)) || !tw_lang_expand(c, n, &rows, 1) || !tw_lang_iota(c, n, 0, b->size[1], number(S_I64), &columns) ||
+    if (!tw_lang_cast(c, n, &rows, number(S_I64)) || !tw_lang_expand(c, n, &rows, 1) ||
+        !tw_lang_iota(c, n, 0, b->size[1], number(S_I64), &columns) ||
         !tw_lang_binary(c, n, OP1('+'), &columns, &from, &columns) || !tw_lang_expand(c, n, &columns, 0))
         return false;
     const val *index[2] = {&rows, &columns};
     mask = of_bool(true);
     for (int d = 0; d < 2; d++) {
         val low, high;
-        if (!tw_lang_binary(c, n, OP1('*'), index[d], &b->stride[d], &part) || !tw_lang_binary(c, n, OP1('+'), &pointer, &part, &pointer) ||
-            !tw_lang_compare(c, n, CMP_GE, index[d], &zero, &low) || !tw_lang_compare(c, n, CMP_LT, index[d], &b->shape[d], &high) ||
+        if (!tw_lang_binary(c, n, OP1('*'), index[d], &b->stride[d], &part) ||
+            !tw_lang_binary(c, n, OP1('+'), &pointer, &part, &pointer) ||
+            !tw_lang_compare(c, n, CMP_GE, index[d], &zero, &low) ||
+            !tw_lang_compare(c, n, CMP_LT, index[d], &b->shape[d], &high) ||
             !tw_lang_binary(c, n, OP1('&'), &low, &high, &low) || !tw_lang_binary(c, n, OP1('&'), &low, &mask, &mask))
             return false;
     }
@@ -343,12 +362,14 @@ bool tw_lang_do_descriptor_rows(lowering *c, const node *n, val *arg, int which,
 
 static bool atomic_operands(lowering *c, const node *n, val *pointer, val *value, val *mask)
 {
-    if (!pointer_wanted(c, n, pointer, "the pointer of an atomic operation") || !tw_lang_tensor(c, n, value, "the value"))
+    if (!pointer_wanted(c, n, pointer, "the pointer of an atomic operation") ||
+        !tw_lang_tensor(c, n, value, "the value"))
         return false;
     if (pointer->s.pointers > 1)
         return tw_lang_error(c, n, "not supported: an atomic operation on pointers in memory");
     if (rank_of(value) && !rank_of(pointer))
-        return tw_lang_error(c, n, "the value is %s for the scalar pointer %s", tw_lang_type_text(c, value), tw_lang_type_text(c, pointer));
+        return tw_lang_error(c, n, "the value is %s for the scalar pointer %s", tw_lang_type_text(c, value),
+                             tw_lang_type_text(c, pointer));
     if (!tw_lang_cast(c, n, value, pointee(pointer->s)) || !tw_lang_align(c, n, pointer, value))
         return false;
     if (given_some(mask) && !fit_mask(c, n, pointer, mask))
@@ -360,17 +381,20 @@ static bool atomic_operands(lowering *c, const node *n, val *pointer, val *value
            (!given_some(mask) || tw_lang_broadcast(c, n, mask, rank, pointer->v->type.dims));
 }
 
-static bool atomic_of(lowering *c, const node *n, val pointer, val value, val mask, const val *compare, int kind, val *out)
+static bool atomic_of(lowering *c, const node *n, val pointer, val value, val mask, const val *compare, int kind,
+                      val *out)
 {
     if (!atomic_operands(c, n, &pointer, &value, &mask))
         return false;
-    tw_value *v = tw_t_atomic(c->g, pointer.v, value.v, given_some(&mask) ? mask.v : NULL, compare ? compare->v : NULL, kind);
+    tw_value *v =
+        tw_t_atomic(c->g, pointer.v, value.v, given_some(&mask) ? mask.v : NULL, compare ? compare->v : NULL, kind);
     return tw_lang_emit(c, n, v, value.s, out);
 }
 
 bool tw_lang_do_atomic(lowering *c, const node *n, val *arg, int which, val *out)
 {
-    static const int kinds[] = {TW_T_ATOMIC_ADD, TW_T_ATOMIC_MAX, TW_T_ATOMIC_MIN, TW_T_ATOMIC_AND, TW_T_ATOMIC_OR, TW_T_ATOMIC_XOR, TW_T_ATOMIC_EXCHANGE};
+    static const int kinds[] = {TW_T_ATOMIC_ADD, TW_T_ATOMIC_MAX, TW_T_ATOMIC_MIN,     TW_T_ATOMIC_AND,
+                                TW_T_ATOMIC_OR,  TW_T_ATOMIC_XOR, TW_T_ATOMIC_EXCHANGE};
     sca s = arg[0].kind == V_TENSOR && is_pointer(arg[0].s) ? pointee(arg[0].s) : number(S_I32);
     if (which >= 3 && which <= 5 && !is_integer(s))
         return tw_lang_error(c, n, "bits of %s in memory; expected integers", tw_sca[s.kind].name);
@@ -381,8 +405,10 @@ bool tw_lang_do_atomic_cas(lowering *c, const node *n, val *arg, int which, val 
 {
     val compare = arg[1], none = of_none();
     (void)which;
-    if (!pointer_wanted(c, n, &arg[0], "the pointer of an atomic operation") || !tw_lang_tensor(c, n, &compare, "the value to compare with") ||
-        !tw_lang_cast(c, n, &compare, pointee(arg[0].s)) || !tw_lang_broadcast(c, n, &compare, rank_of(&arg[0]), arg[0].v->type.dims))
+    if (!pointer_wanted(c, n, &arg[0], "the pointer of an atomic operation") ||
+        !tw_lang_tensor(c, n, &compare, "the value to compare with") ||
+        !tw_lang_cast(c, n, &compare, pointee(arg[0].s)) ||
+        !tw_lang_broadcast(c, n, &compare, rank_of(&arg[0]), arg[0].v->type.dims))
         return false;
     return atomic_of(c, n, arg[0], arg[2], none, &compare, TW_T_ATOMIC_CAS, out);
 }
@@ -396,7 +422,8 @@ bool tw_lang_do_atomic_load(lowering *c, const node *n, val *arg, int which, val
     val zero = of_int(0), pointer = arg[0];
     sca s = pointee(pointer.s);
     if (is_integer(s) && s.kind != S_I1)
-        return tw_lang_number(c, n, &zero, s, &zero) && atomic_of(c, n, pointer, zero, arg[1], NULL, TW_T_ATOMIC_OR, out);
+        return tw_lang_number(c, n, &zero, s, &zero) &&
+               atomic_of(c, n, pointer, zero, arg[1], NULL, TW_T_ATOMIC_OR, out);
     return load_elements(c, n, pointer, &arg[1], &(val){.kind = V_NONE}, out);
 }
 
@@ -410,9 +437,11 @@ bool tw_lang_do_atomic_store(lowering *c, const node *n, val *arg, int which, va
 
 bool tw_lang_do_descriptor_atomic(lowering *c, const node *n, val *arg, int which, val *out)
 {
-    static const int kinds[] = {TW_T_ATOMIC_ADD, TW_T_ATOMIC_MAX, TW_T_ATOMIC_MIN, TW_T_ATOMIC_AND, TW_T_ATOMIC_OR, TW_T_ATOMIC_XOR};
+    static const int kinds[] = {TW_T_ATOMIC_ADD, TW_T_ATOMIC_MAX, TW_T_ATOMIC_MIN,
+                                TW_T_ATOMIC_AND, TW_T_ATOMIC_OR,  TW_T_ATOMIC_XOR};
     val offset[5], pointer, mask, old;
     *out = of_none();
     return descriptor_wanted(c, n, &arg[0]) && scalars(c, n, &arg[1], "offsets", arg[0].block->rank, offset) &&
-           block_elements(c, n, arg[0].block, offset, ~0u, &pointer, &mask) && atomic_of(c, n, pointer, arg[2], mask, NULL, kinds[which], &old);
+           block_elements(c, n, arg[0].block, offset, ~0u, &pointer, &mask) &&
+           atomic_of(c, n, pointer, arg[2], mask, NULL, kinds[which], &old);
 }

@@ -49,7 +49,8 @@ bool tw_lang_do_static_assert(lowering *c, const node *n, val *arg, int which, v
     *out = of_none();
     if (!tw_lang_truth(c, n, &arg[0], &holds))
         return false;
-    return holds || tw_lang_error(c, n, "static_assert does not hold%s%.300s", *message_text(&arg[1]) ? ": " : "", message_text(&arg[1]));
+    return holds || tw_lang_error(c, n, "static_assert does not hold%s%.300s", *message_text(&arg[1]) ? ": " : "",
+                                  message_text(&arg[1]));
 }
 
 static bool print(lowering *c, const node *n, const char *prefix, const val *args, bool hex)
@@ -66,7 +67,8 @@ static bool print(lowering *c, const node *n, const char *prefix, const val *arg
             tw_text_add(&text, "%s%.*s", text.count ? " " : "", (int)TW_MIN(x.count, 200), x.text);
             continue;
         }
-        fine = tw_lang_tensor(c, n, &x, "what is printed") && (count < MOST_PRINTED || tw_lang_error(c, n, "more than %d values", MOST_PRINTED));
+        fine = tw_lang_tensor(c, n, &x, "what is printed") &&
+               (count < MOST_PRINTED || tw_lang_error(c, n, "more than %d values", MOST_PRINTED));
         if (fine && is_f8(x.s))
             fine = tw_lang_cast(c, n, &x, number(S_F32));
         if (fine && is_pointer(x.s))
@@ -76,7 +78,8 @@ static bool print(lowering *c, const node *n, const char *prefix, const val *arg
     }
     if (fine && text.count > 400)
         fine = tw_lang_error(c, n, "a text of more than 400 bytes");
-    fine = fine && (tw_t_print(c->g, count, v, tw_text_string(&text), hex) || tw_lang_error(c, n, "%s", tw_error_message()));
+    fine = fine &&
+           (tw_t_print(c->g, count, v, tw_text_string(&text), hex) || tw_lang_error(c, n, "%s", tw_error_message()));
     tw_text_free(&text);
     return fine;
 }
@@ -105,7 +108,9 @@ bool tw_lang_do_device_assert(lowering *c, const node *n, val *arg, int which, v
     *out = of_none();
     if (!tw_lang_tensor(c, n, &holds, "the condition") || !tw_lang_to_bool(c, n, &holds))
         return false;
-    if (given_some(&mask) && (!tw_lang_tensor(c, n, &mask, "the mask") || !tw_lang_unary(c, n, OP1('!'), &mask, &mask) || !tw_lang_binary(c, n, OP1('|'), &holds, &mask, &holds)))
+    if (given_some(&mask) &&
+        (!tw_lang_tensor(c, n, &mask, "the mask") || !tw_lang_unary(c, n, OP1('!'), &mask, &mask) ||
+         !tw_lang_binary(c, n, OP1('|'), &holds, &mask, &holds)))
         return false;
     return tw_t_assert(c->g, holds.v, message_text(&arg[1])) || tw_lang_error(c, n, "%s", tw_error_message());
 }
@@ -160,7 +165,8 @@ bool tw_lang_do_host_cdiv(lowering *c, const node *n, val *arg, int which, val *
 {
     val one = of_int(1), t;
     (void)which;
-    return tw_lang_binary(c, n, OP1('-'), &arg[1], &one, &t) && tw_lang_binary(c, n, OP1('+'), &arg[0], &t, &t) && tw_lang_binary(c, n, op_of("//"), &t, &arg[1], out);
+    return tw_lang_binary(c, n, OP1('-'), &arg[1], &one, &t) && tw_lang_binary(c, n, OP1('+'), &arg[0], &t, &t) &&
+           tw_lang_binary(c, n, op_of("//"), &t, &arg[1], out);
 }
 
 bool tw_lang_do_next_power(lowering *c, const node *n, val *arg, int which, val *out)
@@ -185,7 +191,8 @@ bool tw_lang_do_constant_math(lowering *c, const node *n, val *arg, int which, v
 {
     val known;
     if (!tw_lang_constant(&arg[0], &known))
-        return tw_lang_error(c, n, "%s is not known at compile time; tl.math has functions of tensors", tw_lang_type_text(c, &arg[0]));
+        return tw_lang_error(c, n, "%s is not known at compile time; tl.math has functions of tensors",
+                             tw_lang_type_text(c, &arg[0]));
     double x = known.kind == V_FLOAT ? known.f : known.kind == V_BOOL ? known.truth : (double)known.i;
     switch (which) {
     case MATH_SQRT:
@@ -278,7 +285,9 @@ bool tw_lang_do_python_number(lowering *c, const node *n, val *arg, int which, v
             tw_text_add(&text, "%s", known.truth ? "True" : "False");
         else
             tw_text_add(&text, "%lld", (long long)known.i);
-        *out = (val){.kind = V_STRING, .count = (int)text.count, .text = tw_arena_text(c->l->arena, "%s", tw_text_string(&text))};
+        *out = (val){.kind = V_STRING,
+                     .count = (int)text.count,
+                     .text = tw_arena_text(c->l->arena, "%s", tw_text_string(&text))};
         tw_text_free(&text);
         return out->text || tw_lang_error(c, n, "out of memory");
     }
@@ -295,10 +304,14 @@ bool tw_lang_do_python_number(lowering *c, const node *n, val *arg, int which, v
         if (v->kind == V_TENSOR && c->frame->host == false && !tw_lang_note(c, n, "float() or int() of a tensor"))
             return false;
         *out = *v;
-        return v->kind == V_TENSOR ? tw_lang_cast(c, n, out, number(which ? S_F32 : S_I32)) : tw_lang_error(c, n, "%s is no number", tw_lang_type_text(c, v));
+        return v->kind == V_TENSOR ? tw_lang_cast(c, n, out, number(which ? S_F32 : S_I32))
+                                   : tw_lang_error(c, n, "%s is no number", tw_lang_type_text(c, v));
     }
     if (which == 1)
-        return *out = of_float(known.kind == V_FLOAT ? known.f : known.kind == V_BOOL ? known.truth : (double)known.i), true;
+        return *out = of_float(known.kind == V_FLOAT  ? known.f
+                               : known.kind == V_BOOL ? known.truth
+                                                      : (double)known.i),
+               true;
     if (known.kind == V_FLOAT && !(fabs(known.f) < 0x1p100))
         return tw_lang_error(c, n, "int() of %g", known.f);
     *out = of_int(known.kind == V_FLOAT ? (wide)known.f : known.kind == V_BOOL ? (wide)known.truth : known.i);

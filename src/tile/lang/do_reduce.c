@@ -1,4 +1,5 @@
-/* Reductions, scans, sorting. What tile operations know by name is one operation; the rest is `combine` with a region. */
+/* Reductions, scans, sorting. What tile operations know by name is one operation; the rest is `combine` with a region.
+ */
 #include "tile/lang/lower.h"
 
 /* The tile flattened where no axis is given; *all: it was. */
@@ -42,10 +43,11 @@ static bool wider_integer(lowering *c, const node *n, val *x, const val *dtype)
 /* ---- by a region ---- */
 
 /* One region that takes two elements of each tile and yields one of each: `make` fills it. */
-typedef bool region_maker(lowering *c, const node *n, const val *pairs, int tiles, const val *with, int which, val *result);
+typedef bool region_maker(lowering *c, const node *n, const val *pairs, int tiles, const val *with, int which,
+                          val *result);
 
-static bool combine(lowering *c, const node *n, const val *x, int tiles, int axis, bool scan, bool reverse, int kind, region_maker *make,
-                    const val *with, int which, val *out)
+static bool combine(lowering *c, const node *n, const val *x, int tiles, int axis, bool scan, bool reverse, int kind,
+                    region_maker *make, const val *with, int which, val *out)
 {
     enum { MOST_TILES = 8 };
     tw_value *operand[MOST_TILES], *result[MOST_TILES];
@@ -70,10 +72,12 @@ static bool combine(lowering *c, const node *n, const val *x, int tiles, int axi
     for (int i = 0; i < tiles && fine; i++) {
         val item = made.kind == V_TUPLE && i < made.count ? made.item[i] : made;
         if ((made.kind == V_TUPLE && made.count != tiles) || (made.kind != V_TUPLE && tiles != 1))
-            fine = tw_lang_error(c, n, "the combine function returns %s; expected %d values", tw_lang_type_text(c, &made), tiles);
+            fine = tw_lang_error(c, n, "the combine function returns %s; expected %d values",
+                                 tw_lang_type_text(c, &made), tiles);
         fine = fine && tw_lang_tensor(c, n, &item, "what the combine function returns");
         if (fine && rank_of(&item))
-            fine = tw_lang_error(c, n, "the combine function returns %s; expected scalars", tw_lang_type_text(c, &item));
+            fine =
+                tw_lang_error(c, n, "the combine function returns %s; expected scalars", tw_lang_type_text(c, &item));
         fine = fine && tw_lang_cast(c, n, &item, x[i].s);
         result[i] = item.v;
     }
@@ -88,18 +92,25 @@ static bool combine(lowering *c, const node *n, const val *x, int tiles, int axi
     return true;
 }
 
-static bool by_function(lowering *c, const node *n, const val *pairs, int tiles, const val *with, int which, val *result)
+static bool by_function(lowering *c, const node *n, const val *pairs, int tiles, const val *with, int which,
+                        val *result)
 {
     (void)which;
     return tw_lang_invoke(c, n, with, pairs, 2 * tiles, result);
 }
 
-static bool by_operator(lowering *c, const node *n, const val *pairs, int tiles, const val *with, int which, val *result)
+static bool by_operator(lowering *c, const node *n, const val *pairs, int tiles, const val *with, int which,
+                        val *result)
 {
     (void)with, (void)tiles;
     if (which == RED_MAX || which == RED_MIN)
         return tw_lang_minmax(c, n, pairs[0], pairs[1], which == RED_MAX, false, result);
-    return tw_lang_binary(c, n, which == RED_XOR ? OP1('^') : which == RED_OR ? OP1('|') : which == RED_PROD ? OP1('*') : OP1('+'), &pairs[0], &pairs[1], result);
+    return tw_lang_binary(c, n,
+                          which == RED_XOR    ? OP1('^')
+                          : which == RED_OR   ? OP1('|')
+                          : which == RED_PROD ? OP1('*')
+                                              : OP1('+'),
+                          &pairs[0], &pairs[1], result);
 }
 
 /* value and index of the larger (smaller) of two; of equal ones the lower index, where ties matter. */
@@ -115,14 +126,17 @@ static bool by_extreme(lowering *c, const node *n, const val *pairs, int tiles, 
     if (!tw_lang_compare(c, n, larger ? CMP_GT : CMP_LT, v1, v2, &better))
         return false;
     if (left && (!tw_lang_compare(c, n, CMP_EQ, v1, v2, &tie) || !tw_lang_compare(c, n, CMP_LT, i1, i2, &lower) ||
-                 !tw_lang_binary(c, n, OP1('&'), &tie, &lower, &tie) || !tw_lang_binary(c, n, OP1('|'), &better, &tie, &better)))
+                 !tw_lang_binary(c, n, OP1('&'), &tie, &lower, &tie) ||
+                 !tw_lang_binary(c, n, OP1('|'), &better, &tie, &better)))
         return false;
-    return tw_lang_where(c, n, better, *v1, *v2, &result->item[0]) && tw_lang_where(c, n, better, *i1, *i2, &result->item[1]);
+    return tw_lang_where(c, n, better, *v1, *v2, &result->item[0]) &&
+           tw_lang_where(c, n, better, *i1, *i2, &result->item[1]);
 }
 
 /* ---- sums, extremes ---- */
 
-static bool extreme_with_index(lowering *c, const node *n, val x, const val *axis, const val *ties, const val *keep, bool larger, val *out)
+static bool extreme_with_index(lowering *c, const node *n, val x, const val *axis, const val *ties, const val *keep,
+                               bool larger, val *out)
 {
     int d, rank = rank_of(&x);
     bool all, left;
@@ -135,11 +149,13 @@ static bool extreme_with_index(lowering *c, const node *n, val x, const val *axi
     if (is_f8(x.s) && !tw_lang_cast(c, n, &x, number(S_F32)))
         return false;
     pair[0] = x;
-    if (!tw_lang_iota(c, n, 0, x.v->type.dims[d], number(S_I32), &pair[1]) || !tw_lang_reshape(c, n, &pair[1], rank_of(&x), dims) ||
+    if (!tw_lang_iota(c, n, 0, x.v->type.dims[d], number(S_I32), &pair[1]) ||
+        !tw_lang_reshape(c, n, &pair[1], rank_of(&x), dims) ||
         !tw_lang_broadcast(c, n, &pair[1], rank_of(&x), x.v->type.dims))
         return false;
     val flag = of_bool(left);
-    if (!combine(c, n, pair, 2, d, false, false, TW_T_COMBINE_CUSTOM, by_extreme, &flag, larger ? RED_ARGMAX : RED_ARGMIN, made))
+    if (!combine(c, n, pair, 2, d, false, false, TW_T_COMBINE_CUSTOM, by_extreme, &flag,
+                 larger ? RED_ARGMAX : RED_ARGMIN, made))
         return false;
     *out = tw_lang_tuple(c, 2);
     for (int i = 0; i < out->count; i++) {
@@ -150,9 +166,13 @@ static bool extreme_with_index(lowering *c, const node *n, val x, const val *axi
     return out->count == 2 || tw_lang_error(c, n, "out of memory");
 }
 
-static bool plain_reduction(lowering *c, const node *n, val x, const val *axis, const val *keep, reduction which, val *out)
+static bool plain_reduction(lowering *c, const node *n, val x, const val *axis, const val *keep, reduction which,
+                            val *out)
 {
-    static const int kinds[] = {[RED_MAX] = TW_T_COMBINE_MAXNUM, [RED_MIN] = TW_T_COMBINE_MINNUM, [RED_XOR] = TW_T_COMBINE_XOR, [RED_OR] = TW_T_COMBINE_OR};
+    static const int kinds[] = {[RED_MAX] = TW_T_COMBINE_MAXNUM,
+                                [RED_MIN] = TW_T_COMBINE_MINNUM,
+                                [RED_XOR] = TW_T_COMBINE_XOR,
+                                [RED_OR] = TW_T_COMBINE_OR};
     int d, rank = rank_of(&x);
     bool all;
     if (!reduced_axis(c, n, &x, axis, &d, &all))
@@ -163,7 +183,10 @@ static bool plain_reduction(lowering *c, const node *n, val x, const val *axis, 
     if ((which == RED_XOR || which == RED_OR) && !is_integer(x.s))
         return tw_lang_error(c, n, "bits of %s; expected integers", tw_lang_type_text(c, &x));
     if (named) {
-        int kind = which == RED_SUM ? TW_T_REDUCE_SUM : which == RED_PROD ? TW_T_REDUCE_PROD : which == RED_MAX ? TW_T_REDUCE_MAX : TW_T_REDUCE_MIN;
+        int kind = which == RED_SUM    ? TW_T_REDUCE_SUM
+                   : which == RED_PROD ? TW_T_REDUCE_PROD
+                   : which == RED_MAX  ? TW_T_REDUCE_MAX
+                                       : TW_T_REDUCE_MIN;
         if (!tw_lang_emit(c, n, tw_t_reduce(c->g, x.v, d, kind), x.s, out))
             return false;
     } else if (!combine(c, n, &x, 1, d, false, false, kinds[which], by_operator, NULL, (int)which, out)) {
@@ -213,7 +236,8 @@ bool tw_lang_do_scan(lowering *c, const node *n, val *arg, int which, val *out)
     val x = arg[0], zero = of_int(0); /* input, axis, reverse, dtype */
     int d;
     bool reverse;
-    if (!tw_lang_tensor(c, n, &x, "the tile that is scanned") || !tw_lang_axis(c, n, given_some(&arg[1]) ? &arg[1] : &zero, rank_of(&x), &d) ||
+    if (!tw_lang_tensor(c, n, &x, "the tile that is scanned") ||
+        !tw_lang_axis(c, n, given_some(&arg[1]) ? &arg[1] : &zero, rank_of(&x), &d) ||
         !tw_lang_flag(c, n, &arg[2], false, &reverse) || !wider_integer(c, n, &x, &arg[3]))
         return false;
     int kind = which == RED_SUM ? TW_T_SCAN_SUM : TW_T_SCAN_PROD;
@@ -242,8 +266,10 @@ bool tw_lang_do_reduce_with(lowering *c, const node *n, val *arg, int which, val
             return false;
     }
     for (int i = 1; i < count; i++)
-        if (x[i].v->type.rank != x[0].v->type.rank || memcmp(x[i].v->type.dims, x[0].v->type.dims, sizeof(tw_dim) * (size_t)x[0].v->type.rank) != 0)
-            return tw_lang_error(c, n, "a reduction of %s and %s together; expected one shape", tw_lang_type_text(c, &x[0]), tw_lang_type_text(c, &x[i]));
+        if (x[i].v->type.rank != x[0].v->type.rank ||
+            memcmp(x[i].v->type.dims, x[0].v->type.dims, sizeof(tw_dim) * (size_t)x[0].v->type.rank) != 0)
+            return tw_lang_error(c, n, "a reduction of %s and %s together; expected one shape",
+                                 tw_lang_type_text(c, &x[0]), tw_lang_type_text(c, &x[i]));
     if (which && !tw_lang_flag(c, n, &arg[3], false, &reverse))
         return false;
     if (!combine(c, n, x, count, d, which, reverse, TW_T_COMBINE_CUSTOM, by_function, &arg[2], 0, made))
@@ -272,19 +298,22 @@ bool tw_lang_do_sort(lowering *c, const node *n, val *arg, int which, val *out)
     int d = rank_of(&x) - 1;
     if (d < 0)
         return tw_lang_error(c, n, "sorting the scalar %s; expected a tile", tw_lang_type_text(c, &x));
-    if ((given_some(dim) && !tw_lang_axis(c, n, dim, rank_of(&x), &d)) || !tw_lang_flag(c, n, order, which == 1, &descending))
+    if ((given_some(dim) && !tw_lang_axis(c, n, dim, rank_of(&x), &d)) ||
+        !tw_lang_flag(c, n, order, which == 1, &descending))
         return false;
     if (which && !tw_lang_to_int(c, n, &arg[1], "k", &k))
         return false;
     if (which && (k < 1 || k > x.v->type.dims[d]))
-        return tw_lang_error(c, n, "tl.topk: k is %lld, expected 1 to %lld", (long long)k, (long long)x.v->type.dims[d]);
+        return tw_lang_error(c, n, "tl.topk: k is %lld, expected 1 to %lld", (long long)k,
+                             (long long)x.v->type.dims[d]);
     sca back = x.s;
     if (is_f8(x.s) && !tw_lang_cast(c, n, &x, number(S_F32)))
         return false;
     if (!tw_lang_emit(c, n, tw_t_sort(c->g, x.v, d, descending), x.s, out) || !tw_lang_cast(c, n, out, back))
         return false;
     val index;
-    return !which || k == x.v->type.dims[d] || (tw_lang_iota(c, n, 0, k, number(S_I64), &index) && tw_lang_take(c, n, out, index, d, out));
+    return !which || k == x.v->type.dims[d] ||
+           (tw_lang_iota(c, n, 0, k, number(S_I64), &index) && tw_lang_take(c, n, out, index, d, out));
 }
 
 /* bins[j] = how many elements are j: one comparison of all elements with all bins. */
@@ -297,10 +326,11 @@ bool tw_lang_do_histogram(lowering *c, const node *n, val *arg, int which, val *
         return false;
     if (rank_of(&x) != 1 || !is_integer(x.s))
         return tw_lang_error(c, n, "tl.histogram of %s; expected integers in one dimension", tw_lang_type_text(c, &x));
-    if (!tw_lang_iota(c, n, 0, count, number(S_I32), &bins) || !tw_lang_expand(c, n, &x, 1) || !tw_lang_expand(c, n, &bins, 0) ||
-        !tw_lang_compare(c, n, CMP_EQ, &x, &bins, &equal))
+    if (!tw_lang_iota(c, n, 0, count, number(S_I32), &bins) || !tw_lang_expand(c, n, &x, 1) ||
+        !tw_lang_expand(c, n, &bins, 0) || !tw_lang_compare(c, n, CMP_EQ, &x, &bins, &equal))
         return false;
-    if (given_some(&mask) && (!tw_lang_tensor(c, n, &mask, "the mask") || !tw_lang_to_bool(c, n, &mask) || (rank_of(&mask) == 1 && !tw_lang_expand(c, n, &mask, 1)) ||
+    if (given_some(&mask) && (!tw_lang_tensor(c, n, &mask, "the mask") || !tw_lang_to_bool(c, n, &mask) ||
+                              (rank_of(&mask) == 1 && !tw_lang_expand(c, n, &mask, 1)) ||
                               !tw_lang_binary(c, n, OP1('&'), &equal, &mask, &equal)))
         return false;
     return tw_lang_cast(c, n, &equal, number(S_I32)) && plain_reduction(c, n, equal, &axis, &none, RED_SUM, out);

@@ -58,7 +58,10 @@ static sca type_of_number(const val *v)
         bool single = size == 0 || isinf(size) || isnan(size) || (size >= 0x1p-126 && size <= 0x1.fffffep127);
         return number(single ? S_F32 : S_F64);
     }
-    return number(fits(v->i, number(S_I32)) ? S_I32 : fits(v->i, number(S_U32)) ? S_U32 : fits(v->i, number(S_I64)) ? S_I64 : S_U64);
+    return number(fits(v->i, number(S_I32))   ? S_I32
+                  : fits(v->i, number(S_U32)) ? S_U32
+                  : fits(v->i, number(S_I64)) ? S_I64
+                                              : S_U64);
 }
 
 bool tw_lang_to_tensor(lowering *c, const node *n, val *v)
@@ -100,9 +103,11 @@ static bool allowed_shape(lowering *c, const node *n, int rank, const int64_t *d
         return tw_lang_error(c, n, "a tile of %d dimensions, expected at most %d", rank, TW_MAX_RANK);
     for (int i = 0; i < rank; i++)
         if (dims[i] < 1)
-            return tw_lang_error(c, n, "shape %s: a dimension of %lld, expected at least 1", shape_text(c, rank, dims), (long long)dims[i]);
+            return tw_lang_error(c, n, "shape %s: a dimension of %lld, expected at least 1", shape_text(c, rank, dims),
+                                 (long long)dims[i]);
     if (count_of(rank, dims) > MOST_ELEMENTS)
-        return tw_lang_error(c, n, "a tile of shape %s has more than %d elements", shape_text(c, rank, dims), MOST_ELEMENTS);
+        return tw_lang_error(c, n, "a tile of shape %s has more than %d elements", shape_text(c, rank, dims),
+                             MOST_ELEMENTS);
     for (int i = 0; i < rank; i++)
         if ((dims[i] & (dims[i] - 1)) && !tw_lang_note(c, n, "a tile dimension that is no power of two"))
             return false;
@@ -129,11 +134,13 @@ bool tw_lang_broadcast(lowering *c, const node *n, val *v, int rank, const int64
     if (!allowed_shape(c, n, rank, dims))
         return false;
     if (t->rank && t->rank != rank)
-        return tw_lang_error(c, n, "cannot broadcast %s to shape %s: the numbers of dimensions differ", tw_lang_type_text(c, v), shape_text(c, rank, dims));
+        return tw_lang_error(c, n, "cannot broadcast %s to shape %s: the numbers of dimensions differ",
+                             tw_lang_type_text(c, v), shape_text(c, rank, dims));
     for (int i = 0; i < t->rank; i++)
         if (t->dims[i] != dims[i] && t->dims[i] != 1)
-            return tw_lang_error(c, n, "cannot broadcast %s to shape %s: dimension %d is %lld, expected 1 or %lld", tw_lang_type_text(c, v),
-                                 shape_text(c, rank, dims), i, (long long)t->dims[i], (long long)dims[i]);
+            return tw_lang_error(c, n, "cannot broadcast %s to shape %s: dimension %d is %lld, expected 1 or %lld",
+                                 tw_lang_type_text(c, v), shape_text(c, rank, dims), i, (long long)t->dims[i],
+                                 (long long)dims[i]);
     return tw_lang_emit(c, n, tw_t_broadcast(c->g, v->v, rank, dims), v->s, v);
 }
 
@@ -151,8 +158,9 @@ bool tw_lang_align(lowering *c, const node *n, val *a, val *b)
     const tw_type *x = &a->v->type, *y = &b->v->type;
     for (int i = 0; i < x->rank; i++) {
         if (x->dims[i] != y->dims[i] && x->dims[i] != 1 && y->dims[i] != 1)
-            return tw_lang_error(c, n, "shapes don't fit: %s and %s differ in dimension %d (%lld and %lld)", tw_lang_type_text(c, a),
-                                 tw_lang_type_text(c, b), i, (long long)x->dims[i], (long long)y->dims[i]);
+            return tw_lang_error(c, n, "shapes don't fit: %s and %s differ in dimension %d (%lld and %lld)",
+                                 tw_lang_type_text(c, a), tw_lang_type_text(c, b), i, (long long)x->dims[i],
+                                 (long long)y->dims[i]);
         dims[i] = TW_MAX(x->dims[i], y->dims[i]);
     }
     int rank = x->rank;
@@ -167,7 +175,8 @@ bool tw_lang_reshape(lowering *c, const node *n, val *v, int rank, const int64_t
     if (t->rank == rank && (!rank || !memcmp(t->dims, dims, (size_t)rank * sizeof *dims)))
         return true;
     if (count_of(rank, dims) != count_of(t->rank, t->dims))
-        return tw_lang_error(c, n, "cannot reshape %s to %s: the numbers of elements differ", tw_lang_type_text(c, v), shape_text(c, rank, dims));
+        return tw_lang_error(c, n, "cannot reshape %s to %s: the numbers of elements differ", tw_lang_type_text(c, v),
+                             shape_text(c, rank, dims));
     if (t->rank == 0)
         return tw_lang_broadcast(c, n, v, rank, dims);
     int64_t none = 0;
@@ -214,14 +223,16 @@ bool tw_lang_take(lowering *c, const node *n, const val *x, val index, int axis,
 
 static bool from_f8(lowering *c, const node *n, val *v)
 {
-    static const char *const functions[] = {"_f8e4nv_to_f32", "_f8e5_to_f32", "_f8e4b8_to_f32", "_f8e4b15_to_f32", "_f8e5b16_to_f32"};
+    static const char *const functions[] = {"_f8e4nv_to_f32", "_f8e5_to_f32", "_f8e4b8_to_f32", "_f8e4b15_to_f32",
+                                            "_f8e5b16_to_f32"};
     val bits = of_tensor(v->v, number(S_U8));
     return tw_lang_prelude_call(c, n, functions[v->s.kind - S_F8E4NV], &bits, 1, v);
 }
 
 static bool to_f8(lowering *c, const node *n, val *v, sca to, bool to_zero)
 {
-    static const char *const functions[] = {"_f32_to_f8e4nv", "_f32_to_f8e5", "_f32_to_f8e4b8", "_f32_to_f8e4b15", "_f32_to_f8e5b16"};
+    static const char *const functions[] = {"_f32_to_f8e4nv", "_f32_to_f8e5", "_f32_to_f8e4b8", "_f32_to_f8e4b15",
+                                            "_f32_to_f8e5b16"};
     if (!tw_lang_cast(c, n, v, number(S_F32)))
         return false;
     val arg[2] = {*v, of_bool(to_zero)};
@@ -235,7 +246,11 @@ static bool pointer_cast(lowering *c, const node *n, val *v, sca to)
 {
     bool from_pointer = is_pointer(v->s);
     if (from_pointer && is_pointer(to))
-        return tw_lang_emit(c, n, tw_t_bitcast(c->g, v->v, tw_lang_dtype(to.pointers > 1 ? number(S_I64) : number((scalar_kind)to.kind)), true), to, v);
+        return tw_lang_emit(c, n,
+                            tw_t_bitcast(c->g, v->v,
+                                         tw_lang_dtype(to.pointers > 1 ? number(S_I64) : number((scalar_kind)to.kind)),
+                                         true),
+                            to, v);
     if (!from_pointer) {
         if (!is_integer(v->s))
             return tw_lang_error(c, n, "cannot cast %s to a pointer; expected an integer", tw_lang_type_text(c, v));
@@ -279,15 +294,18 @@ bool tw_lang_cast_rounding(lowering *c, const node *n, val *v, sca to, bool to_z
 {
     bool narrower = is_floating(v->s) && is_floating(to) && tw_sca[to.kind].bits < tw_sca[v->s.kind].bits;
     if (!narrower)
-        return tw_lang_error(c, n, "fp_downcast_rounding: %s to %s; expected a conversion to a floating dtype of fewer bits", tw_lang_type_text(c, v),
-                             tw_sca[to.kind].name);
+        return tw_lang_error(c, n,
+                             "fp_downcast_rounding: %s to %s; expected a conversion to a floating dtype of fewer bits",
+                             tw_lang_type_text(c, v), tw_sca[to.kind].name);
     if (!to_zero)
         return tw_lang_cast(c, n, v, to);
     if (is_f8(to))
         return to_f8(c, n, v, to, true);
     if (v->s.kind != S_F32 || (to.kind != S_F16 && to.kind != S_BF16))
-        return tw_lang_error(c, n, "fp_downcast_rounding=\"rtz\": %s to %s is not supported", tw_lang_type_text(c, v), tw_sca[to.kind].name);
-    return tw_lang_prelude_call(c, n, to.kind == S_F16 ? "_round_f32_to_f16_to_zero" : "_round_f32_to_bf16_to_zero", v, 1, v);
+        return tw_lang_error(c, n, "fp_downcast_rounding=\"rtz\": %s to %s is not supported", tw_lang_type_text(c, v),
+                             tw_sca[to.kind].name);
+    return tw_lang_prelude_call(c, n, to.kind == S_F16 ? "_round_f32_to_f16_to_zero" : "_round_f32_to_bf16_to_zero", v,
+                                1, v);
 }
 
 bool tw_lang_bitcast(lowering *c, const node *n, val *v, sca to)
@@ -297,8 +315,8 @@ bool tw_lang_bitcast(lowering *c, const node *n, val *v, sca to)
     if (is_pointer(v->s) || is_pointer(to))
         return pointer_cast(c, n, v, to);
     if (tw_sca[v->s.kind].bits != tw_sca[to.kind].bits)
-        return tw_lang_error(c, n, "cannot bitcast %s to %s: %d and %d bits", tw_lang_type_text(c, v), tw_sca[to.kind].name, tw_sca[v->s.kind].bits,
-                             tw_sca[to.kind].bits);
+        return tw_lang_error(c, n, "cannot bitcast %s to %s: %d and %d bits", tw_lang_type_text(c, v),
+                             tw_sca[to.kind].name, tw_sca[v->s.kind].bits, tw_sca[to.kind].bits);
     if (v->v->type.dtype == tw_lang_dtype(to)) {
         v->s = to;
         return true;
@@ -317,7 +335,8 @@ static bool integer_type(lowering *c, const node *n, sca a, sca b, bool division
 {
     const sca_info *x = &tw_sca[a.kind], *y = &tw_sca[b.kind];
     if (division && x->sign != y->sign)
-        return tw_lang_error(c, n, "a division of %s by %s: one is signed, the other is not; cast one of them", x->name, y->name);
+        return tw_lang_error(c, n, "a division of %s by %s: one is signed, the other is not; cast one of them", x->name,
+                             y->name);
     if (x->sign == y->sign)
         *result = x->bits > y->bits ? a : b;
     else if (!x->sign)
@@ -328,7 +347,8 @@ static bool integer_type(lowering *c, const node *n, sca a, sca b, bool division
 }
 
 /* Triton's rules; a number beside a tensor counts only where its kind (bool, integer, floating) is the higher one. */
-static bool common_type(lowering *c, const node *n, sca a, bool a_number, sca b, bool b_number, bool division, sca *result)
+static bool common_type(lowering *c, const node *n, sca a, bool a_number, sca b, bool b_number, bool division,
+                        sca *result)
 {
     if (a_number != b_number) {
         sca num = a_number ? a : b, tensor = a_number ? b : a;
@@ -358,7 +378,8 @@ static bool to_common(lowering *c, const node *n, val *v, sca s)
     if (v->kind == V_TENSOR)
         return tw_lang_cast(c, n, v, s);
     if (is_integer(s) && v->kind == V_INT && s.kind != S_I1 && !fits(v->i, s))
-        return tw_lang_error(c, n, "the constant %lld is out of range for %s; cast one of the operands", (long long)v->i, tw_sca[s.kind].name);
+        return tw_lang_error(c, n, "the constant %lld is out of range for %s; cast one of the operands",
+                             (long long)v->i, tw_sca[s.kind].name);
     val num = *v;
     return tw_lang_number(c, n, &num, s, v);
 }
@@ -366,7 +387,8 @@ static bool to_common(lowering *c, const node *n, val *v, sca s)
 static bool operands_wanted(lowering *c, const node *n, const val *a, const val *b)
 {
     bool fine = (a->kind == V_TENSOR || is_number(a)) && (b->kind == V_TENSOR || is_number(b));
-    return fine || tw_lang_error(c, n, "operands are %s and %s; expected tensors or numbers", tw_lang_type_text(c, a), tw_lang_type_text(c, b));
+    return fine || tw_lang_error(c, n, "operands are %s and %s; expected tensors or numbers", tw_lang_type_text(c, a),
+                                 tw_lang_type_text(c, b));
 }
 
 bool tw_lang_promote(lowering *c, const node *n, val *a, val *b, bool division)
@@ -378,7 +400,8 @@ bool tw_lang_promote(lowering *c, const node *n, val *a, val *b, bool division)
     sca x = a_number ? type_of_number(a) : a->s, y = b_number ? type_of_number(b) : b->s;
     if (is_pointer(x) || is_pointer(y)) {
         if (!same_sca(x, y))
-            return tw_lang_error(c, n, "operands are %s and %s; expected pointers of one type", tw_lang_type_text(c, a), tw_lang_type_text(c, b));
+            return tw_lang_error(c, n, "operands are %s and %s; expected pointers of one type", tw_lang_type_text(c, a),
+                                 tw_lang_type_text(c, b));
         return tw_lang_align(c, n, a, b);
     }
     if (!common_type(c, n, x, a_number, y, b_number, division, &s) || !to_common(c, n, a, s) || !to_common(c, n, b, s))
@@ -393,11 +416,13 @@ static bool add_offset(lowering *c, const node *n, val pointer, val offset, bool
     if (!tw_lang_to_tensor(c, n, &offset))
         return false;
     if (!is_integer(offset.s))
-        return tw_lang_error(c, n, "operands are %s and %s; expected an integer offset to a pointer", tw_lang_type_text(c, &pointer), tw_lang_type_text(c, &offset));
+        return tw_lang_error(c, n, "operands are %s and %s; expected an integer offset to a pointer",
+                             tw_lang_type_text(c, &pointer), tw_lang_type_text(c, &offset));
     if (!tw_lang_cast(c, n, &offset, number(S_I64)) || !tw_lang_align(c, n, &pointer, &offset))
         return false;
     tw_value *by = minus ? tw_t_neg(c->g, offset.v) : offset.v;
-    if (rank_of(&offset) && !rank_of(&pointer) && !tw_lang_broadcast(c, n, &pointer, rank_of(&offset), offset.v->type.dims))
+    if (rank_of(&offset) && !rank_of(&pointer) &&
+        !tw_lang_broadcast(c, n, &pointer, rank_of(&offset), offset.v->type.dims))
         return false;
     return tw_lang_emit(c, n, tw_t_add(c->g, pointer.v, by), pointer.s, out);
 }
@@ -417,7 +442,8 @@ static tw_value *build_bool(tw_graph *g, uint32_t op, tw_value *a, tw_value *b)
 
 static tw_value *build(tw_graph *g, uint32_t op, sca s, tw_value *a, tw_value *b)
 {
-    if (s.kind == S_I1 && op != OP2('/', '/') && op != OP1('%') && op != OP1('/') && op != OP2('<', '<') && op != OP2('>', '>'))
+    if (s.kind == S_I1 && op != OP2('/', '/') && op != OP1('%') && op != OP1('/') && op != OP2('<', '<') &&
+        op != OP2('>', '>'))
         return build_bool(g, op, a, b);
     switch (op) {
     case OP1('+'):
@@ -455,7 +481,8 @@ static const char *op_text(uint32_t op, char room[4])
 static bool in_f32(lowering *c, const node *n, uint32_t op, val a, val b, sca back, val *out)
 {
     return tw_lang_cast(c, n, &a, number(S_F32)) && tw_lang_cast(c, n, &b, number(S_F32)) &&
-           tw_lang_emit(c, n, build(c->g, op, number(S_F32), a.v, b.v), number(S_F32), out) && tw_lang_cast(c, n, out, back);
+           tw_lang_emit(c, n, build(c->g, op, number(S_F32), a.v, b.v), number(S_F32), out) &&
+           tw_lang_cast(c, n, out, back);
 }
 
 static bool power(lowering *c, const node *n, val a, val b, val *out);
@@ -469,12 +496,14 @@ bool tw_lang_binary(lowering *c, const node *n, uint32_t op, const val *left, co
         return tw_lang_constant_binary(c, n, op, &a, &b, out);
     if (!operands_wanted(c, n, &a, &b))
         return false;
-    if (a.kind == V_TENSOR && is_pointer(a.s) && (op == OP1('+') || op == OP1('-')) && !(b.kind == V_TENSOR && is_pointer(b.s)))
+    if (a.kind == V_TENSOR && is_pointer(a.s) && (op == OP1('+') || op == OP1('-')) &&
+        !(b.kind == V_TENSOR && is_pointer(b.s)))
         return add_offset(c, n, a, b, op == OP1('-'), out);
     if (b.kind == V_TENSOR && is_pointer(b.s) && op == OP1('+') && !(a.kind == V_TENSOR && is_pointer(a.s)))
         return add_offset(c, n, b, a, false, out);
     if ((a.kind == V_TENSOR && is_pointer(a.s)) || (b.kind == V_TENSOR && is_pointer(b.s)))
-        return tw_lang_error(c, n, "found '%s' of %s and %s; a pointer takes only + and - of an integer", op_text(op, text), tw_lang_type_text(c, left), tw_lang_type_text(c, right));
+        return tw_lang_error(c, n, "found '%s' of %s and %s; a pointer takes only + and - of an integer",
+                             op_text(op, text), tw_lang_type_text(c, left), tw_lang_type_text(c, right));
     if (op == OP2('*', '*'))
         return power(c, n, a, b, out);
     bool division = op == OP1('/') || op == OP2('/', '/') || op == OP1('%');
@@ -484,7 +513,10 @@ bool tw_lang_binary(lowering *c, const node *n, uint32_t op, const val *left, co
             return false;
         if (is_integer(a.s) && is_integer(s) && tw_sca[a.s.kind].sign != tw_sca[s.kind].sign && s.kind != S_I1) {
             static const scalar_kind with_sign[] = {S_I8, S_I16, S_I32, S_I64}, without[] = {S_U8, S_U16, S_U32, S_U64};
-            int size = tw_sca[a.s.kind].bits == 8 ? 0 : tw_sca[a.s.kind].bits == 16 ? 1 : tw_sca[a.s.kind].bits == 32 ? 2 : 3;
+            int size = tw_sca[a.s.kind].bits == 8    ? 0
+                       : tw_sca[a.s.kind].bits == 16 ? 1
+                       : tw_sca[a.s.kind].bits == 32 ? 2
+                                                     : 3;
             sca as = number(tw_sca[s.kind].sign ? with_sign[size] : without[size]), was = a.s;
             return tw_lang_bitcast(c, n, &a, as) && tw_lang_bitcast(c, n, &b, as) &&
                    tw_lang_emit(c, n, build(c->g, op, as, a.v, b.v), as, out) && tw_lang_bitcast(c, n, out, was);
@@ -493,12 +525,15 @@ bool tw_lang_binary(lowering *c, const node *n, uint32_t op, const val *left, co
         return false;
     }
     if (bits && !is_integer(a.s))
-        return tw_lang_error(c, n, "found '%s' of %s and %s; expected integers", op_text(op, text), tw_lang_type_text(c, left), tw_lang_type_text(c, right));
+        return tw_lang_error(c, n, "found '%s' of %s and %s; expected integers", op_text(op, text),
+                             tw_lang_type_text(c, left), tw_lang_type_text(c, right));
     if (op == OP2('/', '/') && !is_integer(a.s))
-        return tw_lang_error(c, n, "found '//' of %s and %s; expected integers", tw_lang_type_text(c, left), tw_lang_type_text(c, right));
+        return tw_lang_error(c, n, "found '//' of %s and %s; expected integers", tw_lang_type_text(c, left),
+                             tw_lang_type_text(c, right));
     if (op == OP1('@'))
         return tw_lang_error(c, n, "found '@'; expected tl.dot");
-    if (op == OP1('/') && is_integer(a.s) && (!tw_lang_cast(c, n, &a, number(S_F32)) || !tw_lang_cast(c, n, &b, number(S_F32))))
+    if (op == OP1('/') && is_integer(a.s) &&
+        (!tw_lang_cast(c, n, &a, number(S_F32)) || !tw_lang_cast(c, n, &b, number(S_F32))))
         return false;
     if (is_f8(a.s))
         return in_f32(c, n, op, a, b, a.s, out);
@@ -509,7 +544,8 @@ bool tw_lang_binary(lowering *c, const node *n, uint32_t op, const val *left, co
 static bool power(lowering *c, const node *n, val a, val b, val *out)
 {
     val k, result = a;
-    if (a.kind == V_TENSOR && tw_lang_constant(&b, &k) && real(&k) == floor(real(&k)) && real(&k) >= 1 && real(&k) <= 16) {
+    if (a.kind == V_TENSOR && tw_lang_constant(&b, &k) && real(&k) == floor(real(&k)) && real(&k) >= 1 &&
+        real(&k) <= 16) {
         for (int i = 1; i < (int)real(&k); i++)
             if (!tw_lang_binary(c, n, OP1('*'), &result, &a, &result))
                 return false;
@@ -543,7 +579,8 @@ bool tw_lang_compare(lowering *c, const node *n, compare_kind kind, const val *l
         return false;
     if (is_f8(a.s) && (!tw_lang_cast(c, n, &a, number(S_F32)) || !tw_lang_cast(c, n, &b, number(S_F32))))
         return false;
-    static const int kinds[] = {TW_T_COMPARE_EQ, TW_T_COMPARE_NE, TW_T_COMPARE_LT, TW_T_COMPARE_LE, TW_T_COMPARE_GT, TW_T_COMPARE_GE};
+    static const int kinds[] = {TW_T_COMPARE_EQ, TW_T_COMPARE_NE, TW_T_COMPARE_LT,
+                                TW_T_COMPARE_LE, TW_T_COMPARE_GT, TW_T_COMPARE_GE};
     return tw_lang_emit(c, n, tw_t_compare(c->g, a.v, b.v, kinds[kind]), number(S_I1), out);
 }
 
@@ -561,7 +598,10 @@ bool tw_lang_unary(lowering *c, const node *n, uint32_t op, const val *operand, 
         if (!is_number(&a) || (op == OP1('~') && a.kind == V_FLOAT))
             return tw_lang_error(c, n, "the operand is %s; expected a number or a tensor", tw_lang_type_text(c, &a));
         wide i = a.kind == V_BOOL ? (wide)a.truth : a.i;
-        *out = a.kind == V_FLOAT ? of_float(op == OP1('-') ? -a.f : a.f) : of_int(op == OP1('-') ? -i : op == OP1('~') ? ~i : i);
+        *out = a.kind == V_FLOAT ? of_float(op == OP1('-') ? -a.f : a.f)
+                                 : of_int(op == OP1('-')   ? -i
+                                          : op == OP1('~') ? ~i
+                                                           : i);
         return true;
     }
     if (is_pointer(a.s))
@@ -587,7 +627,8 @@ bool tw_lang_unary(lowering *c, const node *n, uint32_t op, const val *operand, 
     }
     if (is_f8(a.s)) {
         sca back = a.s;
-        return tw_lang_cast(c, n, &a, number(S_F32)) && tw_lang_emit(c, n, tw_t_neg(c->g, a.v), number(S_F32), out) && tw_lang_cast(c, n, out, back);
+        return tw_lang_cast(c, n, &a, number(S_F32)) && tw_lang_emit(c, n, tw_t_neg(c->g, a.v), number(S_F32), out) &&
+               tw_lang_cast(c, n, out, back);
     }
     return tw_lang_emit(c, n, tw_t_neg(c->g, a.v), a.s, out);
 }
@@ -597,7 +638,8 @@ bool tw_lang_where(lowering *c, const node *n, val condition, val a, val b, val 
     if (!tw_lang_to_bool(c, n, &condition) || !tw_lang_promote(c, n, &a, &b, false))
         return false;
     if (rank_of(&condition)) {
-        if (!tw_lang_align(c, n, &condition, &a) || !tw_lang_align(c, n, &condition, &b) || !tw_lang_align(c, n, &condition, &a))
+        if (!tw_lang_align(c, n, &condition, &a) || !tw_lang_align(c, n, &condition, &b) ||
+            !tw_lang_align(c, n, &condition, &a))
             return false;
     } else if (rank_of(&a) != rank_of(&b)) {
         const tw_type t = rank_of(&a) ? a.v->type : b.v->type;

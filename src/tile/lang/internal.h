@@ -37,7 +37,7 @@ void tw_lang_position(const source *s, uint32_t at, int *line, int *column);
 /* Remembers the first message only; always returns false. `length`: how many characters the caret underlines. */
 bool tw_lang_fail(tw_lang *l, diagnostic *d, const source *s, uint32_t at, uint32_t length, const char *format, ...)
     TW_PRINTF(6, 7);
-const char *tw_lang_intern(tw_lang *l, const char *text, size_t length); /* NULL: no memory */
+const char *tw_lang_intern(tw_lang *l, const char *text, size_t length);            /* NULL: no memory */
 const char *tw_lang_nearest(const char *name, const char *const *names, int count); /* for "did you mean"; NULL */
 
 /* ---- tokens: token.c ---- */
@@ -64,11 +64,11 @@ bool tw_lang_tokenize(tw_lang *l, const source *s, uint32_t from, uint32_t to, b
 
 typedef enum {
     /* expressions */
-    N_NAME,      /* name */
-    N_INT,       /* number */
-    N_FLOAT,     /* real */
-    N_STRING,    /* name, length */
-    N_FSTRING,   /* child: N_STRING and expressions */
+    N_NAME,    /* name */
+    N_INT,     /* number */
+    N_FLOAT,   /* real */
+    N_STRING,  /* name, length */
+    N_FSTRING, /* child: N_STRING and expressions */
     N_TRUE,
     N_FALSE,
     N_NONE,
@@ -88,21 +88,21 @@ typedef enum {
     N_COMPARE, /* child 0, 1, ...; ops[i] stands between i and i + 1 */
     N_AND,
     N_OR,
-    N_CONDITIONAL, /* test, then, otherwise */
-    N_LAMBDA,      /* child: N_PARAMETER..., last the body */
+    N_CONDITIONAL,   /* test, then, otherwise */
+    N_LAMBDA,        /* child: N_PARAMETER..., last the body */
     N_COMPREHENSION, /* op: '[', '(', '{' or ':'; child: element, (value,) N_CLAUSE... */
     N_CLAUSE,        /* target, iterable, conditions... */
     N_WALRUS,        /* target, value */
     N_OTHER,         /* an expression that kernels can't have: yield, await; name */
     /* statements */
     N_EXPRESSION,
-    N_ASSIGN,   /* targets..., value */
+    N_ASSIGN,    /* targets..., value */
     N_ANNOTATED, /* target, annotation, value or NULL */
     N_AUGMENTED, /* op; target, value */
-    N_RETURN,   /* value or NULL */
-    N_IF,       /* test, block, block or NULL */
-    N_FOR,      /* target, iterable, block, else block or NULL */
-    N_WHILE,    /* test, block, else block or NULL */
+    N_RETURN,    /* value or NULL */
+    N_IF,        /* test, block, block or NULL */
+    N_FOR,       /* target, iterable, block, else block or NULL */
+    N_WHILE,     /* test, block, else block or NULL */
     N_PASS,
     N_BREAK,
     N_CONTINUE,
@@ -168,9 +168,9 @@ typedef struct scope scope;
 typedef struct function function;
 
 typedef enum {
-    BIND_VALUE,   /* an expression, or (value NULL) something that host code computes */
+    BIND_VALUE, /* an expression, or (value NULL) something that host code computes */
     BIND_FUNCTION,
-    BIND_IMPORT,  /* a module, or a name of one */
+    BIND_IMPORT, /* a module, or a name of one */
     BIND_CLASS,
     BIND_PARAMETER
 } binding_kind;
@@ -191,8 +191,8 @@ struct scope {
     module *module;
     binding *item;
     int count, room;
-    bool open;         /* `from x import *`: any name may be defined */
-    bool class_scope;  /* names are not visible from functions inside */
+    bool open;        /* `from x import *`: any name may be defined */
+    bool class_scope; /* names are not visible from functions inside */
 };
 
 struct function {
@@ -233,8 +233,8 @@ struct tw_lang {
     tw_text notes; /* extensions that were used, one a line */
 };
 
-bool tw_lang_scan(module *m); /* finds functions, constants, imports; parses kernels */
-bool tw_lang_parse_function(function *f); /* of a function that was only remembered */
+bool tw_lang_scan(module *m);                      /* finds functions, constants, imports; parses kernels */
+bool tw_lang_parse_function(function *f);          /* of a function that was only remembered */
 binding *tw_lang_find(scope *s, const char *name); /* in this scope only; the last one */
 binding *tw_lang_bind(module *m, scope *s, const char *name, binding_kind kind, uint32_t at);
 /* The binding that a name has for code in `s`: enclosing scopes, then the module. */

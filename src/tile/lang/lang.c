@@ -18,7 +18,8 @@ static module *add_module(tw_lang *l, const char *path, const char *text, size_t
     copy[bytes] = '\0';
     m->l = l;
     m->prelude = prelude;
-    m->file = (source){.path = tw_arena_text(l->arena, "%s", path), .text = copy, .bytes = bytes, .line_start = start, .lines = 1};
+    m->file = (source){
+        .path = tw_arena_text(l->arena, "%s", path), .text = copy, .bytes = bytes, .line_start = start, .lines = 1};
     start[0] = 0;
     for (size_t i = 0; i < bytes; i++)
         if (text[i] == '\n')

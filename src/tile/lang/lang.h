@@ -45,7 +45,7 @@ const tw_lang_kernel *tw_lang_kernel_at(const tw_lang *l, int i);
 typedef enum {
     TW_LANG_ARG_POINTER,
     TW_LANG_ARG_SCALAR,
-    TW_LANG_ARG_CONSTANT, /* tl.constexpr, or a plain argument that is known: None, numbers */
+    TW_LANG_ARG_CONSTANT,  /* tl.constexpr, or a plain argument that is known: None, numbers */
     TW_LANG_ARG_DESCRIPTOR /* a tensor descriptor made by the host: pointer, shape, strides; block shape in the text */
 } tw_lang_arg_kind;
 
@@ -53,8 +53,8 @@ typedef enum {
 typedef struct tw_lang_arg {
     const char *name;
     tw_lang_arg_kind kind;
-    const char *text; /* the type, "*fp32" or "i64"; of a constant its value as Python writes it; of a descriptor
-                         "f32[64, 32]" */
+    const char *text;  /* the type, "*fp32" or "i64"; of a constant its value as Python writes it; of a descriptor
+                          "f32[64, 32]" */
     const char *value; /* of a scalar: what the launch will pass, for @triton.heuristics; NULL: not known */
 } tw_lang_arg;
 
@@ -79,7 +79,7 @@ typedef struct tw_lang_program {
     int parameters;
     const tw_lang_place *place; /* place[i - 1] */
     int places;
-    const char *notes;      /* extensions that the kernel uses, one a line; "" */
+    const char *notes;         /* extensions that the kernel uses, one a line; "" */
     const char *const *config; /* of the chosen @triton.autotune configuration: "BLOCK=128"; NULL-terminated */
 } tw_lang_program;
 
@@ -87,7 +87,7 @@ typedef struct tw_lang_program {
  * @triton.heuristics. */
 tw_status tw_lang_compile(tw_lang *l, const char *kernel, const tw_lang_arg *args, int count, int config,
                           tw_lang_program *program);
-const char *tw_lang_error_context(const tw_lang *l); /* of the last failed compilation: lines for people */
+const char *tw_lang_error_context(const tw_lang *l);      /* of the last failed compilation: lines for people */
 int tw_lang_config_count(tw_lang *l, const char *kernel); /* of @triton.autotune, as far as they can be known */
 const char *tw_lang_source_line(const tw_lang *l, const char *file, int line, int *length);
 

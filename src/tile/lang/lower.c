@@ -18,7 +18,8 @@ bool tw_lang_error(lowering *c, const node *n, const char *format, ...)
         int line, column;
         const source *s = &f->caller->f->module->file;
         tw_lang_position(s, f->site->at, &line, &column);
-        tw_text_add(&chain, "  in %s, called from %s:%d:%d in %s\n", f->f->name, s->path, line, column, f->caller->f->name);
+        tw_text_add(&chain, "  in %s, called from %s:%d:%d in %s\n", f->f->name, s->path, line, column,
+                    f->caller->f->name);
         f = f->caller;
     }
     char *copy = tw_arena_text(c->l->arena, "%s", tw_text_string(&chain));
@@ -33,7 +34,8 @@ bool tw_lang_step(lowering *c, const node *n)
     if (c->d->set)
         return false;
     if (++c->steps > MOST_STEPS)
-        return tw_lang_error(c, n, "compiling takes more than %d steps: a loop that is unrolled is too long", MOST_STEPS);
+        return tw_lang_error(c, n, "compiling takes more than %d steps: a loop that is unrolled is too long",
+                             MOST_STEPS);
     if ((c->steps & 1023) == 0 && tw_arena_bytes(c->l->arena) + tw_arena_bytes(c->g->arena) > MOST_BYTES)
         return tw_lang_error(c, n, "compiling takes more than %d MiB of memory", MOST_BYTES >> 20);
     if (c->depth > MOST_DEPTH)

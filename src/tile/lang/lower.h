@@ -9,14 +9,14 @@
 #include "tile/lang/resolve.h"
 
 enum {
-    MOST_CALLS = 48,          /* helpers inside helpers */
-    MOST_DEPTH = 900,         /* expressions and statements inside each other, all frames together */
-    MOST_STEPS = 6000000,     /* statements and expressions evaluated, unrolled loops included */
-    MOST_VALUES = 1 << 20,    /* tile values of a program */
-    MOST_ITEMS = 4096,        /* of a tuple */
-    MOST_TEXT = 1 << 15,      /* of a string */
-    MOST_ELEMENTS = 1 << 24,  /* of a tile */
-    MOST_BYTES = 1 << 29      /* that compiling may take */
+    MOST_CALLS = 48,         /* helpers inside helpers */
+    MOST_DEPTH = 900,        /* expressions and statements inside each other, all frames together */
+    MOST_STEPS = 6000000,    /* statements and expressions evaluated, unrolled loops included */
+    MOST_VALUES = 1 << 20,   /* tile values of a program */
+    MOST_ITEMS = 4096,       /* of a tuple */
+    MOST_TEXT = 1 << 15,     /* of a string */
+    MOST_ELEMENTS = 1 << 24, /* of a tile */
+    MOST_BYTES = 1 << 29     /* that compiling may take */
 };
 
 /* ---- types of elements ---- the order is the table's in values.c */
@@ -102,8 +102,8 @@ struct val {
 
 struct block_pointer {
     int rank;
-    bool nan;             /* what stands outside */
-    val base;             /* a scalar pointer */
+    bool nan;                           /* what stands outside */
+    val base;                           /* a scalar pointer */
     val shape[5], stride[5], offset[5]; /* i64 scalars; offsets i32 of a descriptor */
     int64_t size[5];
 };
@@ -122,9 +122,9 @@ typedef struct frame {
     function *f;
     const node *site; /* of the call, in the caller's file; NULL: the kernel */
     environment env;
-    bool host;        /* a constexpr_function: numbers stay numbers */
-    bool sealed;      /* a combine function: no memory, no control flow that branches at run time */
-    uint32_t place;   /* of the call */
+    bool host;                /* a constexpr_function: numbers stay numbers */
+    bool sealed;              /* a combine function: no memory, no control flow that branches at run time */
+    uint32_t place;           /* of the call */
     struct frame *defined_in; /* of a nested function */
 } frame;
 
@@ -193,12 +193,12 @@ static inline int rank_of(const val *v)
 {
     return v->kind == V_TENSOR ? v->v->type.rank : 0;
 }
-tw_dtype tw_lang_dtype(sca s);             /* of tile operations: what a pointer points to, for pointers */
+tw_dtype tw_lang_dtype(sca s); /* of tile operations: what a pointer points to, for pointers */
 bool tw_lang_sca_named(const char *name, size_t length, sca *s); /* "float32", "fp32", "f32", "*f32" */
 void tw_lang_print_sca(sca s, tw_text *out);
-const char *tw_lang_type_text(lowering *c, const val *v); /* for messages; in the arena */
-bool tw_lang_constant(const val *v, val *number);         /* also scalar tensors that are constants */
-val tw_lang_tuple(lowering *c, int count);                /* items to fill in; count 0 after an error */
+const char *tw_lang_type_text(lowering *c, const val *v);    /* for messages; in the arena */
+bool tw_lang_constant(const val *v, val *number);            /* also scalar tensors that are constants */
+val tw_lang_tuple(lowering *c, int count);                   /* items to fill in; count 0 after an error */
 bool tw_lang_equal(const val *a, const val *b, bool *equal); /* constants; false: can't be compared */
 bool tw_lang_same(const val *a, const val *b);               /* the same thing: needs no merging */
 
@@ -236,7 +236,8 @@ bool tw_lang_expand(lowering *c, const node *n, val *v, int axis);
 bool tw_lang_reshape(lowering *c, const node *n, val *v, int rank, const int64_t *dims);
 bool tw_lang_permute(lowering *c, const node *n, val *v, const int64_t *axes);
 bool tw_lang_iota(lowering *c, const node *n, int64_t start, int64_t count, sca s, val *out);
-bool tw_lang_take(lowering *c, const node *n, const val *x, val index, int axis, val *out); /* along an axis, index of rank 1 */
+bool tw_lang_take(lowering *c, const node *n, const val *x, val index, int axis,
+                  val *out); /* along an axis, index of rank 1 */
 static inline uint32_t op_of(const char *text)
 {
     uint32_t op = 0;
@@ -246,10 +247,11 @@ static inline uint32_t op_of(const char *text)
 }
 
 /* ---- expressions, statements, calls ---- */
-bool tw_lang_evaluate(lowering *c, const node *n, val *out);             /* lower_expression.c */
+bool tw_lang_evaluate(lowering *c, const node *n, val *out); /* lower_expression.c */
 bool tw_lang_attribute(lowering *c, const node *n, const val *of, const char *name, val *out);
 bool tw_lang_meaning_value(lowering *c, const node *n, meaning m, val *out);
-bool tw_lang_type_call(lowering *c, const node *n, const val *type, const char *method, const val *arg, int args, val *out);
+bool tw_lang_type_call(lowering *c, const node *n, const val *type, const char *method, const val *arg, int args,
+                       val *out);
 bool tw_lang_statements(lowering *c, node *const *list, uint32_t count); /* lower_statement.c */
 bool tw_lang_run_body(lowering *c, function *f, val *out);
 bool tw_lang_assign(lowering *c, const node *target, val v, bool keep);

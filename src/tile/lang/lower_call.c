@@ -87,19 +87,24 @@ static bool call_builtin(lowering *c, const node *n, const builtin *b, const val
             arg[i] = a->positional.data[used++];
         }
         for (size_t k = 0; k < a->names.count; k++)
-            if ((int)strlen(a->names.data[k]) == p[i].length && !strncmp(a->names.data[k], p[i].name, (size_t)p[i].length))
+            if ((int)strlen(a->names.data[k]) == p[i].length &&
+                !strncmp(a->names.data[k], p[i].name, (size_t)p[i].length))
                 arg[i] = a->named.data[k];
         if (!given(&arg[i]) && !p[i].optional)
-            return tw_lang_error(c, n, "%s misses its argument '%.*s'; expected: %s", b->name, p[i].length, p[i].name, b->signature);
+            return tw_lang_error(c, n, "%s misses its argument '%.*s'; expected: %s", b->name, p[i].length, p[i].name,
+                                 b->signature);
     }
     if (used < a->positional.count)
-        return tw_lang_error(c, n, "%s takes at most %d arguments (%s), found %zu", b->name, count - (int)offset, b->signature, a->positional.count);
+        return tw_lang_error(c, n, "%s takes at most %d arguments (%s), found %zu", b->name, count - (int)offset,
+                             b->signature, a->positional.count);
     for (size_t k = 0; k < a->names.count; k++) {
         bool known = a->names.data[k][0] == '_';
         for (int i = 0; i < count && !known; i++)
-            known = (int)strlen(a->names.data[k]) == p[i].length && !strncmp(a->names.data[k], p[i].name, (size_t)p[i].length);
+            known = (int)strlen(a->names.data[k]) == p[i].length &&
+                    !strncmp(a->names.data[k], p[i].name, (size_t)p[i].length);
         if (!known)
-            return tw_lang_error(c, n, "%s has no parameter '%s'; expected one of: %s", b->name, a->names.data[k], b->signature);
+            return tw_lang_error(c, n, "%s has no parameter '%s'; expected one of: %s", b->name, a->names.data[k],
+                                 b->signature);
     }
     *out = of_none();
     return b->handler(c, n, arg, b->which, out);
@@ -109,7 +114,8 @@ static bool call_builtin(lowering *c, const node *n, const builtin *b, const val
 
 static bool annotation_is(const node *annotation, const char *name)
 {
-    return annotation && (annotation->kind == N_ATTRIBUTE || annotation->kind == N_NAME || annotation->kind == N_STRING) &&
+    return annotation &&
+           (annotation->kind == N_ATTRIBUTE || annotation->kind == N_NAME || annotation->kind == N_STRING) &&
            (!strcmp(annotation->name, name) || (annotation->kind == N_STRING && strstr(annotation->name, name)));
 }
 
@@ -118,8 +124,9 @@ static bool bind_parameter(lowering *c, const node *n, frame *f, const node *p, 
     val v = *given_value, known;
     if (annotation_is(p->child[0], "constexpr") && v.kind == V_TENSOR) {
         if (!tw_lang_constant(&v, &known))
-            return tw_lang_error(c, n, "parameter '%s' of %s is tl.constexpr and is given %s; expected a value known at compile time", p->name,
-                                 f->f->name, tw_lang_type_text(c, &v));
+            return tw_lang_error(
+                c, n, "parameter '%s' of %s is tl.constexpr and is given %s; expected a value known at compile time",
+                p->name, f->f->name, tw_lang_type_text(c, &v));
         v = known;
     }
     if (v.kind == V_UNDEFINED)
@@ -178,7 +185,8 @@ static bool bind_all(lowering *c, const node *n, frame *f, const arguments *a)
             return false;
     }
     if (used < a->positional.count)
-        return tw_lang_error(c, n, "%s takes %d arguments, found %zu", f->f->name, f->f->parameters, a->positional.count);
+        return tw_lang_error(c, n, "%s takes %d arguments, found %zu", f->f->name, f->f->parameters,
+                             a->positional.count);
     for (size_t k = 0; k < a->names.count && !named_rest; k++) {
         bool known = a->names.data[k][0] == '_';
         for (int i = 0; i < f->f->parameters && !known; i++)
@@ -191,20 +199,23 @@ static bool bind_all(lowering *c, const node *n, frame *f, const arguments *a)
 
 static bool call_function(lowering *c, const node *n, function *callee, const arguments *a, val *out)
 {
-    frame f = {.caller = c->frame, .f = callee, .site = n, .host = callee->host_constant || (!callee->jit && c->frame->host)};
+    frame f = {
+        .caller = c->frame, .f = callee, .site = n, .host = callee->host_constant || (!callee->jit && c->frame->host)};
     if (!callee->jit && !callee->host_constant && !c->frame->host && !callee->module->prelude)
         return tw_lang_error(c, n, "%s is no kernel function: it has no @triton.jit", callee->name);
     if (!tw_lang_parse_function(callee)) {
         int line = 0, column = 0;
         if (callee->d.file)
             tw_lang_position(callee->d.file, callee->d.at, &line, &column);
-        return tw_lang_error(c, n, "%s does not parse: %s:%d: %s", callee->name, callee->module->file.path, line, callee->d.reason ? callee->d.reason : "");
+        return tw_lang_error(c, n, "%s does not parse: %s:%d: %s", callee->name, callee->module->file.path, line,
+                             callee->d.reason ? callee->d.reason : "");
     }
     for (frame *up = c->frame; up; up = up->caller) /* a nested function sees what is around it */
         if (!f.defined_in && up->f->body && callee->scope == up->f->scope && callee != up->f)
             f.defined_in = up->f->module == callee->module && !callee->decorators && !callee->tokens ? up : NULL;
     if (++c->calls > MOST_CALLS)
-        return tw_lang_error(c, n, "calls of helpers are nested more than %d deep: does %s call itself?", MOST_CALLS, callee->name);
+        return tw_lang_error(c, n, "calls of helpers are nested more than %d deep: does %s call itself?", MOST_CALLS,
+                             callee->name);
     f.place = c->g->place;
     bool fine = bind_all(c, n, &f, a);
     if (fine) {
@@ -263,7 +274,8 @@ static bool constant_sequence(lowering *c, const node *n, const arguments *a, va
             return false;
     if (part[2] == 0)
         return tw_lang_error(c, n, "range() with step 0");
-    wide distance = part[2] > 0 ? (wide)part[1] - part[0] : (wide)part[0] - part[1], size = part[2] > 0 ? part[2] : -(wide)part[2];
+    wide distance = part[2] > 0 ? (wide)part[1] - part[0] : (wide)part[0] - part[1],
+         size = part[2] > 0 ? part[2] : -(wide)part[2];
     wide rounds = distance > 0 ? (distance + size - 1) / size : 0;
     *out = tw_lang_tuple(c, (int)TW_MIN(rounds, (wide)MOST_ITEMS + 1));
     if (out->count != rounds)
@@ -317,13 +329,15 @@ static bool call_special(lowering *c, const node *n, const char *name, const arg
             if (!strcmp(a->names.data[i], "kwargs"))
                 return *out = a->named.data[i], true;
         *out = a->positional.count ? a->positional.data[0] : (val){.kind = V_DICT};
-        return out->kind == V_DICT || tw_lang_error(c, n, "triton.Config of %s; expected a dictionary", tw_lang_type_text(c, out));
+        return out->kind == V_DICT ||
+               tw_lang_error(c, n, "triton.Config of %s; expected a dictionary", tw_lang_type_text(c, out));
     }
     if (!strcmp(name, "dtype") && a->positional.count == 1) {
         *out = (val){.kind = V_TYPE, .count = -1};
         return tw_lang_type_of(c, n, &a->positional.data[0], &out->s);
     }
-    bool known = !strcmp(name, "enumerate") || !strcmp(name, "reversed") || !strcmp(name, "all") || !strcmp(name, "any");
+    bool known =
+        !strcmp(name, "enumerate") || !strcmp(name, "reversed") || !strcmp(name, "all") || !strcmp(name, "any");
     if (!known || a->positional.count != 1)
         return tw_lang_error(c, n, "not supported in a kernel: %s()", name);
     if (!tw_lang_iterate(c, n, &a->positional.data[0], &items))
@@ -346,15 +360,16 @@ static bool call_special(lowering *c, const node *n, const char *name, const arg
 
 /* ---- methods ---- */
 
-bool tw_lang_type_call(lowering *c, const node *n, const val *type, const char *method, const val *arg, int args, val *out)
+bool tw_lang_type_call(lowering *c, const node *n, const val *type, const char *method, const val *arg, int args,
+                       val *out)
 {
     static const struct {
         const char *name;
         scalar_kind kind;
-    } exact[] = {{"is_fp64", S_F64},       {"is_fp32", S_F32},       {"is_fp16", S_F16},       {"is_bf16", S_BF16},
-                 {"is_int1", S_I1},        {"is_bool", S_I1},        {"is_int8", S_I8},        {"is_int16", S_I16},
-                 {"is_int32", S_I32},      {"is_int64", S_I64},      {"is_uint8", S_U8},       {"is_uint16", S_U16},
-                 {"is_uint32", S_U32},     {"is_uint64", S_U64},     {"is_fp8e4nv", S_F8E4NV}, {"is_fp8e5", S_F8E5},
+    } exact[] = {{"is_fp64", S_F64},       {"is_fp32", S_F32},         {"is_fp16", S_F16},         {"is_bf16", S_BF16},
+                 {"is_int1", S_I1},        {"is_bool", S_I1},          {"is_int8", S_I8},          {"is_int16", S_I16},
+                 {"is_int32", S_I32},      {"is_int64", S_I64},        {"is_uint8", S_U8},         {"is_uint16", S_U16},
+                 {"is_uint32", S_U32},     {"is_uint64", S_U64},       {"is_fp8e4nv", S_F8E4NV},   {"is_fp8e5", S_F8E5},
                  {"is_fp8e4b8", S_F8E4B8}, {"is_fp8e4b15", S_F8E4B15}, {"is_fp8e5b16", S_F8E5B16}, {"is_void", S_VOID}};
     sca s = type->s;
     bool truth = false, known = true;
@@ -394,7 +409,8 @@ static bool call_text(lowering *c, const node *n, const val *self, const char *m
     if (!strcmp(method, "startswith") && arg)
         return *out = of_bool(text && !memcmp(self->text, arg->text, (size_t)arg->count)), true;
     if (!strcmp(method, "endswith") && arg)
-        return *out = of_bool(text && !memcmp(self->text + self->count - arg->count, arg->text, (size_t)arg->count)), true;
+        return *out = of_bool(text && !memcmp(self->text + self->count - arg->count, arg->text, (size_t)arg->count)),
+               true;
     if (!strcmp(method, "lower") || !strcmp(method, "upper")) {
         char *copy = tw_arena_copy(c->l->arena, self->text, (size_t)self->count + 1);
         for (int i = 0; copy && i < self->count; i++) {

@@ -25,7 +25,10 @@ bool tw_lang_meaning_value(lowering *c, const node *n, meaning m, val *out)
     static const struct {
         const char *name;
         double value;
-    } reals[] = {{"math.pi", 3.14159265358979323846}, {"math.e", 2.71828182845904523536}, {"math.inf", INFINITY}, {"math.nan", NAN}};
+    } reals[] = {{"math.pi", 3.14159265358979323846},
+                 {"math.e", 2.71828182845904523536},
+                 {"math.inf", INFINITY},
+                 {"math.nan", NAN}};
     sca s;
     switch (m.kind) {
     case IS_EXPRESSION:
@@ -48,7 +51,8 @@ bool tw_lang_meaning_value(lowering *c, const node *n, meaning m, val *out)
                 return *out = of_float(reals[i].value), true;
         break;
     case IS_NOTHING:
-        return tw_lang_error(c, n, "name '%.*s' is not defined", (int)TW_MIN(n->length, 60u), c->frame->f->module->file.text + n->at);
+        return tw_lang_error(c, n, "name '%.*s' is not defined", (int)TW_MIN(n->length, 60u),
+                             c->frame->f->module->file.text + n->at);
     default:
         break;
     }
@@ -65,7 +69,8 @@ static bool evaluate_name(lowering *c, const node *n, val *out)
         if (!v)
             continue;
         if (v->kind == V_UNDEFINED)
-            return tw_lang_error(c, n, "'%s' has no value here: %s", n->name, v->name ? v->name : "only one way defines it");
+            return tw_lang_error(c, n, "'%s' has no value here: %s", n->name,
+                                 v->name ? v->name : "only one way defines it");
         *out = *v;
         return true;
     }
@@ -200,7 +205,8 @@ static bool evaluate_comprehension(lowering *c, const node *n, val *out)
 
 /* ---- indexing ---- */
 
-static bool clamp_slice(lowering *c, const node *n, const val *slice, int64_t size, int64_t *from, int64_t *to, int64_t *step)
+static bool clamp_slice(lowering *c, const node *n, const val *slice, int64_t size, int64_t *from, int64_t *to,
+                        int64_t *step)
 {
     *step = 1;
     if (slice->item[2].kind != V_NONE && !tw_lang_to_int(c, n, &slice->item[2], "the step of a slice", step))
@@ -280,7 +286,8 @@ static bool index_dimension(lowering *c, const node *n, val *x, const val *index
         at = of_int(from < 0 ? from + size : from);
     }
     if (!tw_lang_to_tensor(c, n, &at) || !is_integer(at.s) || rank_of(&at))
-        return tw_lang_error(c, n, "an index is %s; expected an integer, a slice, ':' or None", tw_lang_type_text(c, index));
+        return tw_lang_error(c, n, "an index is %s; expected an integer, a slice, ':' or None",
+                             tw_lang_type_text(c, index));
     return tw_lang_cast(c, n, &at, number(S_I64)) && tw_lang_take(c, n, x, at, axis, x);
 }
 
@@ -395,7 +402,9 @@ static bool type_attribute(lowering *c, const node *n, const val *of, const char
             tw_text_free(&text), tw_text_add(&text, "fp%s", info->brief + 1);
         if (is_integer(of->s))
             tw_text_free(&text), tw_text_add(&text, "%s", info->name);
-        *out = (val){.kind = V_STRING, .count = (int)text.count, .text = tw_arena_text(c->l->arena, "%s", tw_text_string(&text))};
+        *out = (val){.kind = V_STRING,
+                     .count = (int)text.count,
+                     .text = tw_arena_text(c->l->arena, "%s", tw_text_string(&text))};
         tw_text_free(&text);
         return out->text || tw_lang_error(c, n, "out of memory");
     }
@@ -475,7 +484,8 @@ bool tw_lang_attribute(lowering *c, const node *n, const val *of, const char *na
     case V_MEANING:
         if (of->meaning->kind == IS_MODULE || of->meaning->kind == IS_FILE || of->meaning->kind == IS_CLASS) {
             meaning m = tw_lang_member(c->l, *of->meaning, name);
-            return m.kind ? tw_lang_meaning_value(c, n, m, out) : tw_lang_error(c, n, "unknown builtin '%s.%s'", of->meaning->name, name);
+            return m.kind ? tw_lang_meaning_value(c, n, m, out)
+                          : tw_lang_error(c, n, "unknown builtin '%s.%s'", of->meaning->name, name);
         }
         break;
     case V_BOOL:
@@ -486,7 +496,8 @@ bool tw_lang_attribute(lowering *c, const node *n, const val *of, const char *na
             return *out = *of, true;
         if (!strcmp(name, "dtype") || !strcmp(name, "type") || !strcmp(name, "shape") || tw_lang_method(name).kind) {
             val tensor = *of;
-            return of->kind != V_STRING && tw_lang_to_tensor(c, n, &tensor) && tensor_attribute(c, n, &tensor, name, out);
+            return of->kind != V_STRING && tw_lang_to_tensor(c, n, &tensor) &&
+                   tensor_attribute(c, n, &tensor, name, out);
         }
         *out = (val){.kind = V_METHOD, .name = name};
         if (!(out->item = tw_arena_copy(c->l->arena, of, sizeof *of)))
@@ -509,7 +520,8 @@ bool tw_lang_attribute(lowering *c, const node *n, const val *of, const char *na
     default:
         break;
     }
-    return tw_lang_error(c, n, "%s has no attribute '%s' that is known at compile time", tw_lang_type_text(c, of), name);
+    return tw_lang_error(c, n, "%s has no attribute '%s' that is known at compile time", tw_lang_type_text(c, of),
+                         name);
 }
 
 /* ---- logic ---- */
@@ -531,7 +543,8 @@ static bool evaluate_logic(lowering *c, const node *n, val *out)
     if (!tw_lang_evaluate(c, n->child[1], &b))
         return false;
     if (b.kind != V_TENSOR && !is_number(&b))
-        return tw_lang_error(c, n, "operands are %s and %s; expected tensors or numbers", tw_lang_type_text(c, &a), tw_lang_type_text(c, &b));
+        return tw_lang_error(c, n, "operands are %s and %s; expected tensors or numbers", tw_lang_type_text(c, &a),
+                             tw_lang_type_text(c, &b));
     return tw_lang_to_bool(c, n, &a) && tw_lang_to_bool(c, n, &b) &&
            tw_lang_binary(c, n, n->kind == N_OR ? OP1('|') : OP1('&'), &a, &b, out);
 }
@@ -542,7 +555,8 @@ static bool evaluate_comparison(lowering *c, const node *n, val *out)
     if (!tw_lang_evaluate(c, n->child[0], &left))
         return false;
     for (uint32_t i = 1; i < n->count; i++) {
-        if (!tw_lang_evaluate(c, n->child[i], &right) || !tw_lang_compare(c, n, (compare_kind)n->ops[i - 1], &left, &right, &part))
+        if (!tw_lang_evaluate(c, n->child[i], &right) ||
+            !tw_lang_compare(c, n, (compare_kind)n->ops[i - 1], &left, &right, &part))
             return false;
         if (i == 1)
             *out = part;
@@ -608,7 +622,8 @@ static bool evaluate(lowering *c, const node *n, val *out)
     case N_UNARY:
         return tw_lang_evaluate(c, n->child[0], &a) && tw_lang_unary(c, n, n->op, &a, out);
     case N_BINARY:
-        return tw_lang_evaluate(c, n->child[0], &a) && tw_lang_evaluate(c, n->child[1], &b) && tw_lang_binary(c, n, n->op, &a, &b, out);
+        return tw_lang_evaluate(c, n->child[0], &a) && tw_lang_evaluate(c, n->child[1], &b) &&
+               tw_lang_binary(c, n, n->op, &a, &b, out);
     case N_COMPARE:
         return evaluate_comparison(c, n, out);
     case N_AND:

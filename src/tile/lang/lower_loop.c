@@ -5,7 +5,8 @@
 /* ---- what a loop changes ---- */
 
 /* Calls `visit` for every name that statements assign, nested functions excepted. */
-static bool assigned_names(lowering *c, const node *n, bool target, bool (*visit)(lowering *, const char *, void *), void *data)
+static bool assigned_names(lowering *c, const node *n, bool target, bool (*visit)(lowering *, const char *, void *),
+                           void *data)
 {
     if (!n)
         return true;
@@ -16,7 +17,10 @@ static bool assigned_names(lowering *c, const node *n, bool target, bool (*visit
     bool first = n->kind == N_WALRUS || n->kind == N_AUGMENTED || n->kind == N_ANNOTATED || n->kind == N_FOR;
     bool parts = n->kind == N_TUPLE || n->kind == N_LIST || n->kind == N_STARRED;
     for (uint32_t i = 0; i < n->count; i++) {
-        bool inner = n->kind == N_ASSIGN ? i + 1 < n->count : first ? i == 0 : parts ? target : n->kind == N_SUBSCRIPT && target && i == 0;
+        bool inner = n->kind == N_ASSIGN ? i + 1 < n->count
+                     : first             ? i == 0
+                     : parts             ? target
+                                         : n->kind == N_SUBSCRIPT && target && i == 0;
         if (!assigned_names(c, n->child[i], inner, visit, data))
             return false;
     }
@@ -32,7 +36,8 @@ static bool leaves_early(const node *n, bool outermost, bool *breaks, bool *cont
     *continues = *continues || (n->kind == N_CONTINUE && outermost);
     *returns = *returns || n->kind == N_RETURN;
     for (uint32_t i = 0; i < n->count; i++)
-        (void)leaves_early(n->child[i], outermost && n->kind != N_FOR && n->kind != N_WHILE, breaks, continues, returns);
+        (void)leaves_early(n->child[i], outermost && n->kind != N_FOR && n->kind != N_WHILE, breaks, continues,
+                           returns);
     return true;
 }
 
@@ -158,8 +163,8 @@ static bool end_of_round(lowering *c, const node *n, tw_block *region, carried *
     tw_vec_free(&leaves);
     x->lost[i] = true;
     if (used || !fine)
-        return tw_lang_error(c, n, "'%s' is %s before the loop and %s after a round; expected one type (cast it)", x->names.data[i],
-                             tw_lang_type_text(c, &was), tw_lang_type_text(c, &is));
+        return tw_lang_error(c, n, "'%s' is %s before the loop and %s after a round; expected one type (cast it)",
+                             x->names.data[i], tw_lang_type_text(c, &was), tw_lang_type_text(c, &is));
     return true;
 }
 
@@ -191,7 +196,8 @@ static bool after_loop(lowering *c, const node *n, tw_op *op, size_t skip, carri
     environment inside = c->frame->env;
     c->frame->env = tw_lang_copy_environment(c, before);
     for (int i = before->count; i < inside.count; i++)
-        if (!tw_lang_define(c, inside.item[i].name, (val){.kind = V_UNDEFINED, .name = "only the body of a loop defines it"}))
+        if (!tw_lang_define(c, inside.item[i].name,
+                            (val){.kind = V_UNDEFINED, .name = "only the body of a loop defines it"}))
             return false;
     for (size_t i = 0; i < x->init.count; i++)
         x->init.data[i].v = &op->result[skip + i];
@@ -242,7 +248,8 @@ static bool range_tensors(lowering *c, const node *n, range *r)
     if (!tw_lang_promote(c, n, &a, &b, false) || !tw_lang_promote(c, n, &a, &s, false))
         return false;
     r->s = a.s;
-    return tw_lang_cast(c, n, &r->lower, number(S_I64)) && tw_lang_cast(c, n, &r->upper, number(S_I64)) && tw_lang_cast(c, n, &r->step, number(S_I64));
+    return tw_lang_cast(c, n, &r->lower, number(S_I64)) && tw_lang_cast(c, n, &r->upper, number(S_I64)) &&
+           tw_lang_cast(c, n, &r->step, number(S_I64));
 }
 
 /* A negative step: rounds 0, 1, ... count - 1 instead; the variable is lower + round * step. */
@@ -251,15 +258,19 @@ static bool turn_around(lowering *c, const node *n, range *r, val *origin, val *
     val one = of_int(-r->known - 1), by = of_int(-r->known), count;
     *origin = r->lower;
     *stride = r->step;
-    return tw_lang_binary(c, n, OP1('-'), &r->lower, &r->upper, &count) && tw_lang_binary(c, n, OP1('+'), &count, &one, &count) &&
-           tw_lang_binary(c, n, op_of("//"), &count, &by, &count) && (r->upper = count, one = of_int(0), by = of_int(1), true) &&
+    return tw_lang_binary(c, n, OP1('-'), &r->lower, &r->upper, &count) &&
+           tw_lang_binary(c, n, OP1('+'), &count, &one, &count) &&
+           tw_lang_binary(c, n, op_of("//"), &count, &by, &count) &&
+           (r->upper = count, one = of_int(0), by = of_int(1), true) &&
            tw_lang_number(c, n, &one, number(S_I64), &r->lower) && tw_lang_number(c, n, &by, number(S_I64), &r->step);
 }
 
-static bool loop_variable(lowering *c, const node *n, tw_value *index, const range *r, const val *origin, const val *stride)
+static bool loop_variable(lowering *c, const node *n, tw_value *index, const range *r, const val *origin,
+                          const val *stride)
 {
     val i = of_tensor(index, number(S_I64));
-    if (r->known < 0 && (!tw_lang_binary(c, n, OP1('*'), &i, stride, &i) || !tw_lang_binary(c, n, OP1('+'), &i, origin, &i)))
+    if (r->known < 0 &&
+        (!tw_lang_binary(c, n, OP1('*'), &i, stride, &i) || !tw_lang_binary(c, n, OP1('+'), &i, origin, &i)))
         return false;
     return tw_lang_cast(c, n, &i, r->s) && tw_lang_assign(c, n->child[0], i, true);
 }
@@ -311,7 +322,8 @@ static bool goes_on(lowering *c, const early *e, val *condition)
     bool surely;
     val left;
     *condition = of_bool(true);
-    if (e->range && !tw_lang_compare(c, e->n, CMP_LT, tw_lang_variable(c->frame, hidden_index(c, e->n)), &e->range->upper, condition))
+    if (e->range && !tw_lang_compare(c, e->n, CMP_LT, tw_lang_variable(c->frame, hidden_index(c, e->n)),
+                                     &e->range->upper, condition))
         return false;
     if (e->test && !tw_lang_evaluate(c, e->test, condition))
         return false;
@@ -319,12 +331,14 @@ static bool goes_on(lowering *c, const early *e, val *condition)
         return false;
     if (left.kind == V_NONE)
         return true;
-    return tw_lang_unary(c, e->n, OP1('!'), &left, &left) && tw_lang_binary(c, e->n, OP1('&'), condition, &left, condition);
+    return tw_lang_unary(c, e->n, OP1('!'), &left, &left) &&
+           tw_lang_binary(c, e->n, OP1('&'), condition, &left, condition);
 }
 
 static bool one_round(lowering *c, const early *e)
 {
-    if (e->range && !loop_variable(c, e->n, tw_lang_variable(c->frame, hidden_index(c, e->n))->v, e->range, e->origin, e->stride))
+    if (e->range &&
+        !loop_variable(c, e->n, tw_lang_variable(c->frame, hidden_index(c, e->n))->v, e->range, e->origin, e->stride))
         return false;
     const char *const left[] = {c->returned, c->broken};
     for (int i = 0; i < 2; i++) /* a round begins only where they are not set */
@@ -335,7 +349,8 @@ static bool one_round(lowering *c, const early *e)
     if (!e->range)
         return true;
     val *index = tw_lang_variable(c->frame, hidden_index(c, e->n)), next;
-    return tw_lang_binary(c, e->n, OP1('+'), index, &e->range->step, &next) && tw_lang_define(c, hidden_index(c, e->n), next);
+    return tw_lang_binary(c, e->n, OP1('+'), index, &e->range->step, &next) &&
+           tw_lang_define(c, hidden_index(c, e->n), next);
 }
 
 static bool while_loop(lowering *c, const early *e, carried *x)
@@ -437,7 +452,8 @@ static bool unrolled_rounds(lowering *c, void *data)
         unrolled rest = *u;
         rest.next++;
         u->next = u->count;
-        return rest.next >= rest.count || (tw_lang_unary(c, u->n, OP1('!'), &any, &any) && tw_lang_run_if(c, u->n, any, unrolled_rounds, &rest));
+        return rest.next >= rest.count ||
+               (tw_lang_unary(c, u->n, OP1('!'), &any, &any) && tw_lang_run_if(c, u->n, any, unrolled_rounds, &rest));
     }
     return true;
 }
@@ -485,12 +501,14 @@ static bool range_arguments(lowering *c, const node *call, bool constant, range 
 static bool constant_range(lowering *c, const node *n, const range *r, unrolled *u)
 {
     int64_t lower, upper;
-    if (!tw_lang_to_int(c, n, &r->lower, "the start of an unrolled range", &lower) || !tw_lang_to_int(c, n, &r->upper, "the end of an unrolled range", &upper) ||
+    if (!tw_lang_to_int(c, n, &r->lower, "the start of an unrolled range", &lower) ||
+        !tw_lang_to_int(c, n, &r->upper, "the end of an unrolled range", &upper) ||
         !tw_lang_to_int(c, n, &r->step, "the step of an unrolled range", &u->step))
         return false;
     if (u->step == 0)
         return tw_lang_error(c, n, "range() with step 0");
-    wide distance = u->step > 0 ? (wide)upper - lower : (wide)lower - upper, size = u->step > 0 ? u->step : -(wide)u->step;
+    wide distance = u->step > 0 ? (wide)upper - lower : (wide)lower - upper,
+         size = u->step > 0 ? u->step : -(wide)u->step;
     u->first = lower;
     u->count = distance > 0 ? (int64_t)((distance + size - 1) / size) : 0;
     return true;
@@ -534,7 +552,8 @@ static bool host_while(lowering *c, const node *n)
             return false;
         if (!truth)
             return true;
-        if (!body_of(c, n->child[1]) || !tw_lang_set_flag(c, c->continued, false) || !tw_lang_flags(c, n, &surely, &any))
+        if (!body_of(c, n->child[1]) || !tw_lang_set_flag(c, c->continued, false) ||
+            !tw_lang_flags(c, n, &surely, &any))
             return false;
         if (surely)
             return tw_lang_set_flag(c, c->broken, false);
@@ -553,8 +572,8 @@ bool tw_lang_while(lowering *c, const node *n)
     if ((breaks && !tw_lang_note(c, n, "break")) || (continues && !tw_lang_note(c, n, "continue")))
         return false;
     early e = {.n = n, .body = n->child[1], .test = n->child[0]};
-    bool fine = carry_flags(c, n, breaks, returns, false, &x) && begin_carrying(c, n, n->child[1], &x) && while_loop(c, &e, &x) &&
-                after_early(c, n, breaks);
+    bool fine = carry_flags(c, n, breaks, returns, false, &x) && begin_carrying(c, n, n->child[1], &x) &&
+                while_loop(c, &e, &x) && after_early(c, n, breaks);
     free_carried(&x);
     return fine;
 }

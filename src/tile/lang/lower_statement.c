@@ -48,7 +48,8 @@ static bool assign_parts(lowering *c, const node *target, val v, bool keep)
         } else {
             from++;
         }
-        if (!tw_lang_assign(c, target->child[i]->kind == N_STARRED ? target->child[i]->child[0] : target->child[i], item, keep))
+        if (!tw_lang_assign(c, target->child[i]->kind == N_STARRED ? target->child[i]->child[0] : target->child[i],
+                            item, keep))
             return false;
     }
     return true;
@@ -105,8 +106,9 @@ static bool is_constexpr(const node *annotation)
 {
     if (annotation && annotation->kind == N_SUBSCRIPT)
         annotation = annotation->child[0];
-    return annotation && ((annotation->kind == N_ATTRIBUTE || annotation->kind == N_NAME || annotation->kind == N_STRING) &&
-                          (!strcmp(annotation->name, "constexpr") || !strcmp(annotation->name, "tl.constexpr")));
+    return annotation &&
+           ((annotation->kind == N_ATTRIBUTE || annotation->kind == N_NAME || annotation->kind == N_STRING) &&
+            (!strcmp(annotation->name, "constexpr") || !strcmp(annotation->name, "tl.constexpr")));
 }
 
 static bool assign_annotated(lowering *c, const node *n)
@@ -120,7 +122,8 @@ static bool assign_annotated(lowering *c, const node *n)
         return tw_lang_assign(c, n->child[0], v, false);
     if (v.kind == V_TENSOR) {
         if (!tw_lang_constant(&v, &known))
-            return tw_lang_error(c, n, "a tl.constexpr is given %s; expected a value known at compile time", tw_lang_type_text(c, &v));
+            return tw_lang_error(c, n, "a tl.constexpr is given %s; expected a value known at compile time",
+                                 tw_lang_type_text(c, &v));
         v = known;
     }
     return tw_lang_assign(c, n->child[0], v, true);
@@ -227,7 +230,8 @@ bool tw_lang_condition(lowering *c, const node *n, val *v)
         return true;
     for (int i = 0; i < rank_of(v); i++)
         if (v->v->type.dims[i] != 1)
-            return tw_lang_error(c, n, "the condition is %s; expected a scalar (reduce it, or use tl.where)", tw_lang_type_text(c, v));
+            return tw_lang_error(c, n, "the condition is %s; expected a scalar (reduce it, or use tl.where)",
+                                 tw_lang_type_text(c, v));
     return tw_lang_emit(c, n, tw_t_reshape(c->g, v->v, 0, NULL), v->s, v);
 }
 
@@ -428,16 +432,19 @@ static bool assertion(lowering *c, const node *n)
     if (test.kind != V_TENSOR || tw_lang_constant(&test, &known)) {
         if (!tw_lang_truth(c, n, &test, &truth))
             return false;
-        return truth || tw_lang_error(c, n, "the assertion does not hold%s%.*s", message.count ? ": " : "", (int)message.count, text);
+        return truth || tw_lang_error(c, n, "the assertion does not hold%s%.*s", message.count ? ": " : "",
+                                      (int)message.count, text);
     }
-    return tw_lang_to_bool(c, n, &test) && (tw_t_assert(c->g, test.v, text) || tw_lang_error(c, n, "%s", tw_error_message()));
+    return tw_lang_to_bool(c, n, &test) &&
+           (tw_t_assert(c->g, test.v, text) || tw_lang_error(c, n, "%s", tw_error_message()));
 }
 
 static bool raise_statement(lowering *c, const node *n)
 {
     const node *what = n->child[0];
     val v;
-    if (what && what->kind == N_CALL && what->count > 1 && tw_lang_evaluate(c, what->child[1], &v) && v.kind == V_STRING)
+    if (what && what->kind == N_CALL && what->count > 1 && tw_lang_evaluate(c, what->child[1], &v) &&
+        v.kind == V_STRING)
         return tw_lang_error(c, n, "the kernel raises: %.*s", (int)TW_MIN(v.count, 300), v.text);
     return tw_lang_error(c, n, "the kernel raises an exception here");
 }
@@ -486,7 +493,8 @@ static bool statement(lowering *c, const node *n)
     case N_BLOCK:
         return tw_lang_statements(c, n->child, n->count);
     default:
-        return tw_lang_error(c, n, "not supported in a kernel: %s", n->kind == N_UNSUPPORTED ? n->name : "this statement");
+        return tw_lang_error(c, n, "not supported in a kernel: %s",
+                             n->kind == N_UNSUPPORTED ? n->name : "this statement");
     }
 }
 
@@ -510,7 +518,8 @@ bool tw_lang_statements(lowering *c, node *const *list, uint32_t count)
         fine = tw_lang_step(c, list[i]);
         if (fine) {
             tw_lang_set_place(c, list[i]);
-            fine = list[i]->kind == N_IF ? if_statement(c, list[i], list + i + 1, count - i - 1, &done) : statement(c, list[i]);
+            fine = list[i]->kind == N_IF ? if_statement(c, list[i], list + i + 1, count - i - 1, &done)
+                                         : statement(c, list[i]);
         }
         c->depth--;
         if (!fine)

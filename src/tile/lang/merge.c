@@ -21,7 +21,8 @@ bool tw_lang_leaves(lowering *c, const val *v, val_list *out)
         if (!push(c, out, v->block->base))
             return false;
         for (int i = 0; i < v->block->rank; i++)
-            if (!push(c, out, v->block->shape[i]) || !push(c, out, v->block->stride[i]) || !push(c, out, v->block->offset[i]))
+            if (!push(c, out, v->block->shape[i]) || !push(c, out, v->block->stride[i]) ||
+                !push(c, out, v->block->offset[i]))
                 return false;
         return true;
     default:
@@ -67,7 +68,8 @@ static val undefined(lowering *c, const char *why)
     return (val){.kind = V_UNDEFINED, .name = why};
 }
 
-static bool in_block(lowering *c, tw_block *block, const node *n, bool (*make)(lowering *, const node *, val *, sca), val *v, sca s)
+static bool in_block(lowering *c, tw_block *block, const node *n, bool (*make)(lowering *, const node *, val *, sca),
+                     val *v, sca s)
 {
     tw_block *here = c->g->insert_block;
     tw_graph_insert_at_end(c->g, block);
@@ -135,7 +137,8 @@ static bool tensors(lowering *c, const node *n, val *a, val *b, tw_block *at_a, 
             return false;
     }
     if (!same_sca(a->s, b->s) || !tw_type_equal(&a->v->type, &b->v->type)) {
-        const char *why = tw_arena_text(c->l->arena, "it is %s on one way and %s on the other", tw_lang_type_text(c, a), tw_lang_type_text(c, b));
+        const char *why = tw_arena_text(c->l->arena, "it is %s on one way and %s on the other", tw_lang_type_text(c, a),
+                                        tw_lang_type_text(c, b));
         *a = *b = undefined(c, why ? why : "its types differ");
     }
     return true;
@@ -167,11 +170,12 @@ bool tw_lang_reconcile(lowering *c, const node *n, const char *name, val *a, val
         *b = y;
         return true;
     }
-    if (a->kind == V_BLOCK && b->kind == V_BLOCK && a->descriptor == b->descriptor && a->block->rank == b->block->rank &&
+    if (a->kind == V_BLOCK && b->kind == V_BLOCK && a->descriptor == b->descriptor &&
+        a->block->rank == b->block->rank &&
         !memcmp(a->block->size, b->block->size, (size_t)a->block->rank * sizeof *a->block->size))
         return true;
     *a = *b = undefined(c, a->kind == V_UNDEFINED || b->kind == V_UNDEFINED ? "only one way defines it"
                            : a->kind == V_NONE || b->kind == V_NONE         ? "it is None on one of the ways here"
-                                                                            : "its values differ by the way that was taken");
+                                                                    : "its values differ by the way that was taken");
     return true;
 }

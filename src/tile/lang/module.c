@@ -1,7 +1,7 @@
 /* Files: host code is walked over for what kernels need of it (functions, constants, imports) and never executed.
  *
- * A logical line that isn't understood is skipped, with the block below it searched for kernels all the same: they stand
- * inside `if`, `try`, classes and functions too. */
+ * A logical line that isn't understood is skipped, with the block below it searched for kernels all the same: they
+ * stand inside `if`, `try`, classes and functions too. */
 #include "tile/lang/internal.h"
 
 typedef struct scanner {
@@ -197,7 +197,12 @@ bool tw_lang_parse_function(function *f)
 {
     if (f->body || f->d.set || !f->tokens)
         return f->body != NULL;
-    parser p = {.l = f->module->l, .s = &f->module->file, .t = f->tokens, .first = f->module->tokens.data, .d = &f->d, .scope = f->scope};
+    parser p = {.l = f->module->l,
+                .s = &f->module->file,
+                .t = f->tokens,
+                .first = f->module->tokens.data,
+                .d = &f->d,
+                .scope = f->scope};
     return parse_definition(&p, f);
 }
 
@@ -228,7 +233,8 @@ static void bind_parameters(scanner *x, scope *inner)
     for (; t->kind != T_NEWLINE && t->kind != T_END; t++) {
         depth += t->kind == T_OP && (t->op == OP1('(') || t->op == OP1('[') || t->op == OP1('{'));
         depth -= t->kind == T_OP && (t->op == OP1(')') || t->op == OP1(']') || t->op == OP1('}'));
-        bool first = t[-1].kind == T_OP && (t[-1].op == OP1('(') || t[-1].op == OP1(',') || t[-1].op == OP1('*') || t[-1].op == OP2('*', '*'));
+        bool first = t[-1].kind == T_OP && (t[-1].op == OP1('(') || t[-1].op == OP1(',') || t[-1].op == OP1('*') ||
+                                            t[-1].op == OP2('*', '*'));
         if (t->kind == T_NAME && depth == 1 && first)
             tw_lang_bind(x->m, inner, t->text, BIND_PARAMETER, t->at);
         if (depth == 0 && t->kind == T_OP && t->op == OP1(')'))
@@ -473,7 +479,8 @@ static void compound_line(scanner *x, scope *s)
 static void host_decorator(scanner *x, scope *s)
 {
     diagnostic ignored = {0};
-    parser p = {.l = x->m->l, .s = &x->m->file, .t = x->t + 1, .first = x->first, .d = &ignored, .depth = 4, .scope = s};
+    parser p = {
+        .l = x->m->l, .s = &x->m->file, .t = x->t + 1, .first = x->first, .d = &ignored, .depth = 4, .scope = s};
     node *n = tw_lang_parse_expression(&p);
     if (n && !tw_vec_push(&x->decorators, n))
         x->m->l->memory_failed = true;

@@ -88,11 +88,10 @@ bool tw_lang_expect_op(parser *p, uint32_t op, const char *expected)
 
 static bool keyword(const char *name)
 {
-    static const char *const words[] = {"and",  "as",     "assert", "async",  "await", "break",  "class",
-                                        "continue", "def", "del",   "elif",   "else",  "except", "finally",
-                                        "for",  "from",   "global", "if",     "import", "in",    "is",
-                                        "lambda", "nonlocal", "not", "or",    "pass",  "raise",  "return",
-                                        "try",  "while",  "with",   "yield"};
+    static const char *const words[] = {
+        "and",      "as",     "assert",  "async", "await", "break",  "class", "continue", "def",  "del",  "elif",
+        "else",     "except", "finally", "for",   "from",  "global", "if",    "import",   "in",   "is",   "lambda",
+        "nonlocal", "not",    "or",      "pass",  "raise", "return", "try",   "while",    "with", "yield"};
     for (size_t i = 0; i < TW_COUNT(words); i++)
         if (!strcmp(words[i], name))
             return true;
@@ -136,7 +135,11 @@ static node *number_literal(parser *p)
         if (p->s->text[t->at + i] != '_')
             digits[n++] = p->s->text[t->at + i];
     digits[n] = '\0';
-    int base = digits[0] != '0' ? 10 : (digits[1] | 32) == 'x' ? 16 : (digits[1] | 32) == 'o' ? 8 : (digits[1] | 32) == 'b' ? 2 : 10;
+    int base = digits[0] != '0'          ? 10
+               : (digits[1] | 32) == 'x' ? 16
+               : (digits[1] | 32) == 'o' ? 8
+               : (digits[1] | 32) == 'b' ? 2
+                                         : 10;
     p->t++;
     bool real = base == 10 && strpbrk(digits, ".eEjJ");
     node *result = tw_lang_node(p, real ? N_FLOAT : N_INT, t->at, 0, NULL);
@@ -172,9 +175,10 @@ static uint32_t utf8(uint32_t code, char *out)
     if (code < 0x800)
         return out[0] = (char)(0xc0 | code >> 6), out[1] = (char)(0x80 | (code & 63)), 2;
     if (code < 0x10000)
-        return out[0] = (char)(0xe0 | code >> 12), out[1] = (char)(0x80 | (code >> 6 & 63)), out[2] = (char)(0x80 | (code & 63)), 3;
-    return out[0] = (char)(0xf0 | (code >> 18 & 7)), out[1] = (char)(0x80 | (code >> 12 & 63)), out[2] = (char)(0x80 | (code >> 6 & 63)),
-           out[3] = (char)(0x80 | (code & 63)), 4;
+        return out[0] = (char)(0xe0 | code >> 12), out[1] = (char)(0x80 | (code >> 6 & 63)),
+               out[2] = (char)(0x80 | (code & 63)), 3;
+    return out[0] = (char)(0xf0 | (code >> 18 & 7)), out[1] = (char)(0x80 | (code >> 12 & 63)),
+           out[2] = (char)(0x80 | (code >> 6 & 63)), out[3] = (char)(0x80 | (code & 63)), 4;
 }
 
 /* One escape sequence after the backslash; returns how much of the text it took. */
@@ -203,7 +207,9 @@ static uint32_t unescape(const char *at, uint32_t left, char *out, uint32_t *wri
         return 1;
     }
     for (; used < left && (int)used <= digits; used++) {
-        int c = at[used] | 32, d = at[used] >= '0' && at[used] <= '9' ? at[used] - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        int c = at[used] | 32, d = at[used] >= '0' && at[used] <= '9' ? at[used] - '0'
+                                   : c >= 'a' && c <= 'f'             ? c - 'a' + 10
+                                                                      : -1;
         if (d < 0)
             break;
         code = code << 4 | (uint32_t)d;
@@ -492,7 +498,7 @@ static node *atom(parser *p)
     case T_STRING:
         return string_literal(p);
     case T_NAME:
-        return tw_lang_at_word(p, "yield") ? other(p, "'yield'")
+        return tw_lang_at_word(p, "yield")   ? other(p, "'yield'")
                : tw_lang_at_word(p, "await") ? other(p, "'await'")
                                              : name_or_constant(p);
     case T_OP:
@@ -643,12 +649,9 @@ static node *unary(parser *p)
 }
 
 static const uint32_t levels[][6] = {
-    {OP1('|')},
-    {OP1('^')},
-    {OP1('&')},
-    {OP2('<', '<'), OP2('>', '>')},
-    {OP1('+'), OP1('-')},
-    {OP1('*'), OP1('/'), OP2('/', '/'), OP1('%'), OP1('@')},
+    {OP1('|')},           {OP1('^')},
+    {OP1('&')},           {OP2('<', '<'), OP2('>', '>')},
+    {OP1('+'), OP1('-')}, {OP1('*'), OP1('/'), OP2('/', '/'), OP1('%'), OP1('@')},
 };
 
 static node *binary(parser *p, size_t level)

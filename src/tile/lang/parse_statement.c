@@ -47,7 +47,8 @@ static node *unsupported(parser *p, const char *what)
         n->length = p->t->length;
     }
     skip_statement(p);
-    while (tw_lang_at_word(p, "except") || tw_lang_at_word(p, "finally") || (!strcmp(what, "'try'") && tw_lang_at_word(p, "else")))
+    while (tw_lang_at_word(p, "except") || tw_lang_at_word(p, "finally") ||
+           (!strcmp(what, "'try'") && tw_lang_at_word(p, "else")))
         skip_statement(p);
     return n;
 }
@@ -152,7 +153,8 @@ static node *assertion(parser *p)
     uint32_t at = p->t->at;
     node *part[2] = {NULL, NULL};
     p->t++;
-    bool fine = (part[0] = tw_lang_parse_expression(p)) && (!tw_lang_take_op(p, OP1(',')) || (part[1] = tw_lang_parse_expression(p)));
+    bool fine = (part[0] = tw_lang_parse_expression(p)) &&
+                (!tw_lang_take_op(p, OP1(',')) || (part[1] = tw_lang_parse_expression(p)));
     node *n = fine ? tw_lang_node(p, N_ASSERT, at, 2, part) : NULL;
     return n && end_of_statement(p) ? n : NULL;
 }
@@ -165,7 +167,8 @@ static node *nested_function(parser *p)
     if (!f || p->t->kind != T_NAME)
         return tw_lang_expected(p, "the name of a function"), NULL;
     *f = (function){.name = p->t++->text, .module = p->scope->module, .scope = p->scope, .at = at, .jit = true};
-    if (!tw_lang_expect_op(p, OP1('('), "'('") || !tw_lang_parse_parameters(p, OP1(')'), true, &f->parameter, &f->parameters))
+    if (!tw_lang_expect_op(p, OP1('('), "'('") ||
+        !tw_lang_parse_parameters(p, OP1(')'), true, &f->parameter, &f->parameters))
         return NULL;
     if (tw_lang_take_op(p, OP2('-', '>')) && !tw_lang_parse_expression(p))
         return NULL;
@@ -220,10 +223,10 @@ static node *assignment(parser *p)
 
 node *tw_lang_parse_statement(parser *p)
 {
-    static const char *const foreign[] = {"try",    "with",     "class", "import", "from",  "global",
-                                          "nonlocal", "del",    "async"};
-    static const char *const names[] = {"'try'",    "'with'",     "'class'", "'import'", "'import'", "'global'",
-                                        "'nonlocal'", "'del'",    "'async'"};
+    static const char *const foreign[] = {"try",    "with",     "class", "import", "from",
+                                          "global", "nonlocal", "del",   "async"};
+    static const char *const names[] = {"'try'",    "'with'",     "'class'", "'import'", "'import'",
+                                        "'global'", "'nonlocal'", "'del'",   "'async'"};
     if (p->t->kind == T_INDENT)
         return tw_lang_expected(p, "a statement of this block"), NULL;
     if (p->t->kind == T_OP && p->t->op == OP1('@')) { /* decorators of a nested function */

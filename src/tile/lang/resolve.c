@@ -8,9 +8,9 @@ static meaning resolve(scope *s, const char *name, int hops);
 bool tw_lang_is_dtype(const char *name)
 {
     static const char *const names[] = {
-        "int1",     "int8",      "int16",      "int32",       "int64",      "uint8",   "uint16",   "uint32",
-        "uint64",   "float16",   "bfloat16",   "float32",     "float64",    "float8e5", "float8e4nv", "float8e4b8",
-        "float8e4b15", "float8e5b16", "void",  "pi32_t",      "uint1",      "float8e4b15x4"};
+        "int1",        "int8",        "int16",    "int32",   "int64",   "uint8",        "uint16",     "uint32",
+        "uint64",      "float16",     "bfloat16", "float32", "float64", "float8e5",     "float8e4nv", "float8e4b8",
+        "float8e4b15", "float8e5b16", "void",     "pi32_t",  "uint1",   "float8e4b15x4"};
     for (size_t i = 0; i < TW_COUNT(names); i++)
         if (!strcmp(names[i], name))
             return true;
@@ -47,7 +47,8 @@ static meaning function_of(tw_lang *l, const char *prefix, const char *name)
         return (meaning){0};
     snprintf(full, sizeof full, "%s%s", prefix, name);
     binding *b = tw_lang_find(l->prelude->scope, tw_lang_intern(l, full, strlen(full)));
-    return b && b->kind == BIND_FUNCTION ? (meaning){.kind = IS_FUNCTION, .name = name, .function = b->function} : (meaning){0};
+    return b && b->kind == BIND_FUNCTION ? (meaning){.kind = IS_FUNCTION, .name = name, .function = b->function}
+                                         : (meaning){0};
 }
 
 static meaning builtin_of(const char *in, const char *name)
@@ -65,10 +66,11 @@ static meaning part(tw_lang *l, const char *path, const char *name)
 
 static meaning of_language(tw_lang *l, const char *name)
 {
-    static const char *const specials = "tensor dtype constexpr_type tuple_type tensor_descriptor tensor_descriptor_type "
-                                        "tensor_descriptor_base block_type range static_range TRITON_MAX_TENSOR_NUMEL "
-                                        "core_tensor slice condition const builtin_type base_value base_type "
-                                        "constexpr_function aggregate must_use_result _aggregate float";
+    static const char *const specials =
+        "tensor dtype constexpr_type tuple_type tensor_descriptor tensor_descriptor_type "
+        "tensor_descriptor_base block_type range static_range TRITON_MAX_TENSOR_NUMEL "
+        "core_tensor slice condition const builtin_type base_value base_type "
+        "constexpr_function aggregate must_use_result _aggregate float";
     if (tw_lang_is_dtype(name))
         return (meaning){.kind = IS_DTYPE, .name = name};
     meaning m = builtin_of("tl", name);
@@ -92,8 +94,10 @@ static meaning of_language(tw_lang *l, const char *name)
         return m;
     if (one_of(name, specials))
         return (meaning){.kind = IS_SPECIAL, .name = name};
-    if (one_of(name, "inline_asm sum_combine atomic_poll dispatch extern extern_elementwise builtin make_tensor_descriptor_type "
-                     "aggregate_replace shape_type builtin_max builtin_min"))
+    if (one_of(
+            name,
+            "inline_asm sum_combine atomic_poll dispatch extern extern_elementwise builtin make_tensor_descriptor_type "
+            "aggregate_replace shape_type builtin_max builtin_min"))
         return (meaning){.kind = IS_UNAVAILABLE, .name = name};
     return (meaning){0};
 }
@@ -172,7 +176,13 @@ static meaning member(tw_lang *l, meaning of, const char *name, int hops)
         return (meaning){.kind = IS_OPAQUE, .name = name};
     if (of.kind == IS_MODULE && !strcmp(of.path, "cpython")) {
         meaning m = builtin_of("cpython", name);
-        return m.kind ? m : (meaning){.kind = IS_SPECIAL, .name = !strcmp(name, "pi") ? "math.pi" : !strcmp(name, "e") ? "math.e" : !strcmp(name, "inf") ? "math.inf" : !strcmp(name, "nan") ? "math.nan" : "math"};
+        return m.kind ? m
+                      : (meaning){.kind = IS_SPECIAL,
+                                  .name = !strcmp(name, "pi")    ? "math.pi"
+                                          : !strcmp(name, "e")   ? "math.e"
+                                          : !strcmp(name, "inf") ? "math.inf"
+                                          : !strcmp(name, "nan") ? "math.nan"
+                                                                 : "math"};
     }
     if (of.kind == IS_MODULE)
         return of_triton(l, of.path, name);
@@ -183,7 +193,8 @@ static meaning member(tw_lang *l, meaning of, const char *name, int hops)
         char inner[400]; /* a module beside a package's __init__ */
         snprintf(inner, sizeof inner, ".%s", name);
         module *file = tw_lang_module_of(of.file, inner);
-        return file ? (meaning){.kind = IS_FILE, .name = name, .file = file} : (meaning){.kind = IS_OPAQUE, .name = name, .path = of.name};
+        return file ? (meaning){.kind = IS_FILE, .name = name, .file = file}
+                    : (meaning){.kind = IS_OPAQUE, .name = name, .path = of.name};
     }
     if (of.kind == IS_CLASS) {
         binding *b = of.scope ? tw_lang_find(of.scope, name) : NULL;
@@ -223,8 +234,8 @@ static meaning meaning_of(module *m, scope *s, const binding *b, int hops)
     }
 }
 
-/* The last binding of a name wins, but one that nobody can know gives way to one before it: `try: from triton... except:
- * x = None` means what Triton has. */
+/* The last binding of a name wins, but one that nobody can know gives way to one before it: `try: from triton...
+ * except: x = None` means what Triton has. */
 static meaning best_of(scope *s, const char *name, int hops)
 {
     meaning best = {0};
@@ -232,7 +243,8 @@ static meaning best_of(scope *s, const char *name, int hops)
         if (s->item[i].name != name)
             continue;
         meaning m = meaning_of(s->module, s, &s->item[i], hops);
-        bool vague = m.kind == IS_OPAQUE || m.kind == IS_NOTHING || m.kind == IS_CLASS || (m.kind == IS_MODULE && !has_meaning(m.path)) ||
+        bool vague = m.kind == IS_OPAQUE || m.kind == IS_NOTHING || m.kind == IS_CLASS ||
+                     (m.kind == IS_MODULE && !has_meaning(m.path)) ||
                      (m.kind == IS_EXPRESSION && m.value->kind == N_NONE);
         if (!vague)
             return m;
@@ -300,11 +312,11 @@ const char *tw_lang_guess(tw_lang *l, const meaning *of, const char *name)
     enum { MOST = 400 };
     const char *names[MOST];
     int n = 0;
-    const char *in = !of || of->kind != IS_MODULE              ? "python"
-                         : !strcmp(of->path, "libdevice")          ? "libdevice"
-                         : !strcmp(of->path, "language.math")      ? "math"
-                         : !strcmp(of->path, "")                   ? "triton"
-                                                                   : "tl";
+    const char *in = !of || of->kind != IS_MODULE         ? "python"
+                     : !strcmp(of->path, "libdevice")     ? "libdevice"
+                     : !strcmp(of->path, "language.math") ? "math"
+                     : !strcmp(of->path, "")              ? "triton"
+                                                          : "tl";
     for (int i = 0; i < tw_lang_builtins_count && n < MOST; i++)
         if (tw_lang_find_builtin(in, tw_lang_builtins[i].name))
             names[n++] = tw_lang_builtins[i].name;

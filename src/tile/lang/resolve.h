@@ -5,14 +5,14 @@
 #include "tile/lang/builtins.h"
 
 typedef enum {
-    IS_NOTHING,     /* not defined */
-    IS_EXPRESSION,  /* `value`, to be read in `scope` */
+    IS_NOTHING,    /* not defined */
+    IS_EXPRESSION, /* `value`, to be read in `scope` */
     IS_FUNCTION,
-    IS_MODULE,      /* part of Triton: path; or another one that nobody gave ("numpy") */
-    IS_FILE,        /* a given file */
+    IS_MODULE, /* part of Triton: path; or another one that nobody gave ("numpy") */
+    IS_FILE,   /* a given file */
     IS_BUILTIN,
-    IS_DTYPE,       /* name */
-    IS_SPECIAL,     /* a name of tl that has a meaning of its own: name */
+    IS_DTYPE,   /* name */
+    IS_SPECIAL, /* a name of tl that has a meaning of its own: name */
     IS_CLASS,
     IS_UNAVAILABLE, /* known to Triton, not done here: name */
     IS_OPAQUE       /* what host code computes, or comes from a file that isn't there: name, path */

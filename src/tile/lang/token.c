@@ -159,7 +159,8 @@ static void number_token(tokenizer *x)
         x->at += 2;
     while (x->at < x->end) {
         char c = peek(x, 0);
-        if (!hex && (c == 'e' || c == 'E') && (digit(peek(x, 1)) || ((peek(x, 1) == '+' || peek(x, 1) == '-') && digit(peek(x, 2)))))
+        if (!hex && (c == 'e' || c == 'E') &&
+            (digit(peek(x, 1)) || ((peek(x, 1) == '+' || peek(x, 1) == '-') && digit(peek(x, 2)))))
             x->at += 2;
         else if (digit(c) || c == '_' || (!hex && c == '.') || (letter(c) && (unsigned char)c < 128))
             x->at++;
@@ -180,8 +181,8 @@ static void name_token(tokenizer *x)
 static uint32_t operator_length(const tokenizer *x)
 {
     static const char *const three[] = {"**=", "//=", "<<=", ">>=", "..."};
-    static const char *const two[] = {"**", "//", "<<", ">>", "<=", ">=", "==", "!=", "->", "+=", "-=",
-                                      "*=", "/=", "%=", "&=", "|=", "^=", "@=", ":="};
+    static const char *const two[] = {"**", "//", "<<", ">>", "<=", ">=", "==", "!=", "->", "+=",
+                                      "-=", "*=", "/=", "%=", "&=", "|=", "^=", "@=", ":="};
     for (size_t i = 0; i < TW_COUNT(three); i++)
         if (peek(x, 0) == three[i][0] && peek(x, 1) == three[i][1] && peek(x, 2) == three[i][2])
             return 3;
@@ -259,7 +260,8 @@ bool tw_lang_tokenize(tw_lang *l, const source *s, uint32_t from, uint32_t to, b
     tokenizer *x = tw_alloc_zero(1, sizeof *x);
     if (!x)
         return false;
-    *x = (tokenizer){.l = l, .text = s->text, .at = from, .end = to, .out = out, .line_start = !bracketed, .bracketed = bracketed};
+    *x = (tokenizer){
+        .l = l, .text = s->text, .at = from, .end = to, .out = out, .line_start = !bracketed, .bracketed = bracketed};
     if (!bracketed && to >= 3 && !memcmp(s->text, "\xef\xbb\xbf", 3))
         x->at += 3;
     while (x->at < x->end && !x->failed) {

@@ -40,9 +40,9 @@ bool tw_lang_sca_named(const char *name, size_t length, sca *s)
     static const struct {
         const char *name;
         scalar_kind kind;
-    } others[] = {{"fp64", S_F64},        {"fp32", S_F32},         {"fp16", S_F16},           {"bool", S_I1},
-                  {"fp8e4nv", S_F8E4NV},  {"fp8e5", S_F8E5},       {"fp8e4b8", S_F8E4B8},     {"fp8e4b15", S_F8E4B15},
-                  {"fp8e5b16", S_F8E5B16}, {"B", S_I1},             {"u1", S_I1},              {"uint1", S_I1}};
+    } others[] = {{"fp64", S_F64},         {"fp32", S_F32},   {"fp16", S_F16},       {"bool", S_I1},
+                  {"fp8e4nv", S_F8E4NV},   {"fp8e5", S_F8E5}, {"fp8e4b8", S_F8E4B8}, {"fp8e4b15", S_F8E4B15},
+                  {"fp8e5b16", S_F8E5B16}, {"B", S_I1},       {"u1", S_I1},          {"uint1", S_I1}};
     *s = (sca){0};
     while (length && *name == '*') {
         s->pointers++;
@@ -71,11 +71,13 @@ void tw_lang_print_sca(sca s, tw_text *out)
 
 static void print_type(const val *v, tw_text *out)
 {
-    static const char *const kinds[] = {
-        [V_UNDEFINED] = "nothing", [V_NONE] = "None",          [V_BOOL] = "a constant bool", [V_INT] = "a constant int",
-        [V_FLOAT] = "a constant float", [V_STRING] = "a string", [V_TUPLE] = "a tuple",        [V_DICT] = "a dictionary",
-        [V_TYPE] = "a dtype",      [V_FUNCTION] = "a function", [V_METHOD] = "a method",      [V_SLICE] = "a slice",
-        [V_LAMBDA] = "a lambda"};
+    static const char *const kinds[] = {[V_UNDEFINED] = "nothing",      [V_NONE] = "None",
+                                        [V_BOOL] = "a constant bool",   [V_INT] = "a constant int",
+                                        [V_FLOAT] = "a constant float", [V_STRING] = "a string",
+                                        [V_TUPLE] = "a tuple",          [V_DICT] = "a dictionary",
+                                        [V_TYPE] = "a dtype",           [V_FUNCTION] = "a function",
+                                        [V_METHOD] = "a method",        [V_SLICE] = "a slice",
+                                        [V_LAMBDA] = "a lambda"};
     switch (v->kind) {
     case V_TENSOR:
         tw_lang_print_sca(v->s, out);
@@ -123,7 +125,8 @@ bool tw_lang_constant(const val *v, val *result)
         *result = *v;
         return true;
     }
-    if (v->kind != V_TENSOR || v->v->type.rank || !v->v->def || v->v->def->code != TW_T_CONSTANT || is_pointer(v->s) || is_f8(v->s))
+    if (v->kind != V_TENSOR || v->v->type.rank || !v->v->def || v->v->def->code != TW_T_CONSTANT || is_pointer(v->s) ||
+        is_f8(v->s))
         return false;
     const tw_attr *attr = v->v->def->attr;
     if (v->s.kind == S_I1)

@@ -1,0 +1,246 @@
+"""What kernels.py runs on: each case is a kernel, its arguments, a grid, and how near the results must be."""
+import numpy as np
+
+BF16 = "bf16"  # no dtype of numpy: its bits travel as uint16
+
+
+class Case:
+    def __init__(self, kernel, args, grid, consts=None, near=0.0, types=None, reference=None):
+        self.kernel, self.args, self.grid, self.consts = kernel, args, grid, consts or {}
+        self.near, self.types = near, types or {}  # types: of arrays whose dtype numpy has no name for
+        self.reference = reference  # name of a result and its value: for what this Triton no longer has
+
+
+def rng(seed):
+    return np.random.default_rng(seed)
+
+
+def bf16(x):
+    bits = np.asarray(x, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def floats(seed, shape, dtype):
+    x = rng(seed).standard_normal(shape).astype(np.float32)
+    return bf16(x) if dtype == BF16 else x.astype(dtype)
+
+
+def empty(shape, dtype):
+    return np.zeros(shape, np.uint16 if dtype == BF16 else dtype)
+
+
+def kinds(names, dtype):
+    return {n: "*bf16" for n in names} if dtype == BF16 else {}
+
+
+def tolerance(dtype, f32=2e-6):
+    return {"float16": 2e-3, BF16: 1.6e-2, "float64": 1e-12}.get(dtype, f32)
+
+
+def cdiv(a, b):
+    return -(-a // b)
+
+
+FLOATS = ["float32", "float16", "float64"]
+
+
+def elementwise():
+    for n in (1, 63, 64, 1000):
+        for dtype in FLOATS + ["int32", "int64", "int16", "uint8"]:
+            x = rng(n).integers(-100, 100, n).astype(dtype) if "int" in dtype else floats(n, n, dtype)
+            y = rng(n + 1).integers(0, 100, n).astype(dtype) if "int" in dtype else floats(n + 1, n, dtype)
+            yield Case("add", dict(x_ptr=x, y_ptr=y, out_ptr=empty(n, dtype), n=n), (cdiv(n, 128),), dict(BLOCK=128))
+    for dtype in ("int32", "int64", "uint32", "int16", "uint8", "int8"):
+        info = np.iinfo(dtype)
+        for n in (5, 300):
+            x = rng(n).integers(info.min, info.max, n, dtype=dtype)
+            y = rng(n + 1).integers(info.min, info.max, n, dtype=dtype)
+            yield Case("integers", dict(x_ptr=x, y_ptr=y, out_ptr=empty(n, dtype), n=n), (cdiv(n, 64),), dict(BLOCK=64))
+            y = np.where(y == 0, 1, y).astype(dtype)
+            if info.min < 0:
+                y = np.where(y == -1, 2, y).astype(dtype)
+            yield Case("divisions", dict(x_ptr=x, y_ptr=y, quotient_ptr=empty(n, dtype), rest_ptr=empty(n, dtype), n=n), (cdiv(n, 64),), dict(BLOCK=64))
+    for which in ("exp", "exp2", "log", "log2", "sin", "cos", "sqrt", "rsqrt", "erf", "sigmoid", "floor", "fma", "clamp", "power"):
+        for dtype in ("float32", "float64"):
+            x = floats(7, 500, dtype) * 3
+            yield Case("functions", dict(x_ptr=x, out_ptr=empty(500, dtype), n=500), (4,), dict(WHICH=which, BLOCK=128), 4e-6 if dtype == "float32" else 1e-13)
+    whole = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"]
+    for a in whole + FLOATS:
+        for b in whole + FLOATS:
+            if a == b:
+                continue
+            x = (rng(3).integers(0, 100, 200) if "int" in a else floats(3, 200, a) * 20).astype(a)
+            if "uint" in b:
+                x = np.abs(x)
+            if "int" in b and "float" in a:
+                x = np.clip(x, -120, 120)
+            yield Case("conversions", dict(x_ptr=x, out_ptr=empty(200, b), n=200), (2,), dict(BLOCK=128))
+    for f in ("float32", "float16"):
+        for i in ("int32", "int8", "int64"):
+            for n in (50, 200):
+                yield Case("promotion", dict(f_ptr=floats(1, n, f), i_ptr=rng(2).integers(-9, 9, n).astype(i), out_ptr=empty(n, "float32"), n=n, scale=0.5),
+                           (cdiv(n, 64),), dict(BLOCK=64), 2e-3 if f == "float16" else 1e-6)
+    for rows, cols in ((3, 40), (5, 128), (2, 1000)):
+        for dtype in ("float32", "float16"):
+            block = max(16, 1 << (cols - 1).bit_length())
+            a, b, dc = (floats(s, (rows, cols), dtype) for s in (1, 2, 3))
+            yield Case("swiglu", dict(a_ptr=a, b_ptr=b, c_ptr=empty((rows, cols), dtype), stride=cols, n_cols=cols), (rows,), dict(BLOCK=block), tolerance(dtype))
+            yield Case("swiglu_backward", dict(dc_ptr=dc, a_ptr=a, b_ptr=b, stride=cols, n_cols=cols), (rows,), dict(BLOCK=block), tolerance(dtype, 4e-6))
+
+
+def random_numbers():
+    for n in (10, 1000):
+        for seed in (0, 123, 2**40 + 5):
+            yield Case("dropout", dict(x_ptr=floats(1, n, "float32"), out_ptr=empty(n, "float32"), n=n, p=0.4, seed=seed), (cdiv(n, 256),), dict(BLOCK=256), 1e-7)
+            for which in range(4):
+                yield Case("random_integers", dict(out_ptr=empty(n, "uint32"), seed=seed, n=n), (cdiv(n, 256),), dict(WHICH=which, BLOCK=256))
+            yield Case("random_words", dict(out_ptr=empty(n, "uint64"), seed=seed, n=n), (cdiv(n, 256),), dict(BLOCK=256))
+            yield Case("random_floats", dict(out_ptr=empty(n, "float32"), seed=seed, n=n), (cdiv(n, 256),), dict(NORMAL=False, BLOCK=256))
+            yield Case("random_floats", dict(out_ptr=empty(n, "float32"), seed=seed, n=n), (cdiv(n, 256),), dict(NORMAL=True, BLOCK=256), 1e-5)
+
+
+def rows():
+    for r, c in ((4, 17), (7, 128), (3, 781)):
+        for dtype in ("float32", "float64"):
+            block = 1 << (c - 1).bit_length()
+            yield Case("softmax", dict(out_ptr=empty((r, c), dtype), in_ptr=floats(5, (r, c), dtype), in_stride=c, out_stride=c, n_rows=r, n_cols=c),
+                       (2,), dict(BLOCK=block, num_stages=2), tolerance(dtype, 3e-6))
+        for dtype in ("float32", "float16"):
+            x, w, b, dy = floats(1, (r, c), dtype), floats(2, c, dtype), floats(3, c, dtype), floats(4, (r, c), dtype)
+            block = 1 << (c - 1).bit_length()
+            yield Case("layer_norm", dict(X=x, Y=empty((r, c), dtype), W=w, B=b, Mean=empty(r, "float32"), Rstd=empty(r, "float32"), stride=c, N=c, eps=1e-5),
+                       (r,), dict(BLOCK=64), tolerance(dtype, 1e-5))
+            x32 = x.astype(np.float32)
+            yield Case("layer_norm_backward", dict(DX=empty((r, c), dtype), DY=dy, DW=empty((2, c), "float32"), DB=empty((2, c), "float32"), X=x, W=w,
+                                                   Mean=x32.mean(1), Rstd=1 / np.sqrt(x32.var(1) + 1e-5), Lock=np.zeros(4, np.int32), stride=c, N=c),
+                       (r,), dict(GROUPS=2, BLOCK=block), tolerance(dtype, 1e-5))
+            yield Case("rms_norm", dict(X=x, Y=empty((r, c), dtype), W=w, stride=c, N=c, eps=1e-6), (r,), dict(BLOCK=block), tolerance(dtype, 3e-6))
+    for batch, channels, spatial, groups in ((2, 8, 36, 4), (1, 6, 100, 2)):
+        for dtype in ("float32", "float16"):
+            x = floats(1, (batch, channels, spatial), dtype)
+            yield Case("group_norm", dict(X=x, Y=empty(x.shape, dtype), W=floats(2, channels, "float32"), B=floats(3, channels, "float32"), channels=channels,
+                                          spatial=spatial, eps=1e-5), (batch, groups), dict(GROUPS=groups, BLOCK=32), tolerance(dtype, 1e-5))
+    for r, c in ((6, 50), (4, 300)):
+        for smoothing in (0.0, 0.1):
+            for dtype in ("float32", "float16"):
+                y = rng(4).integers(0, c, r).astype(np.int64)
+                y[1] = -100
+                yield Case("cross_entropy", dict(X=floats(5, (r, c), dtype), stride=c, Y=y, Loss=empty(r, "float32"), n_cols=c, ignore_index=-100, smoothing=smoothing),
+                           (r,), dict(BLOCK=64, HAS_SMOOTHING=smoothing > 0), tolerance(dtype, 1e-5))
+    for heads, half in ((4, 16), (2, 32), (1, 64)):
+        for backward in (False, True):
+            for dtype in ("float32", "float16"):
+                yield Case("rotary", dict(q_ptr=floats(1, (3, heads, 2 * half), dtype), cos_ptr=floats(2, (3, half), "float32"), sin_ptr=floats(3, (3, half), "float32"),
+                                          stride=heads * 2 * half), (3,), dict(heads=heads, half=half, BACKWARD=backward), tolerance(dtype))
+
+
+def products():
+    for m, n, k in ((32, 32, 32), (45, 70, 33), (64, 16, 100)):
+        for dtype in ("float32", "float16"):
+            for act in ("", "relu", "leaky", "gelu"):
+                a, b = floats(1, (m, k), dtype), floats(2, (k, n), dtype)
+                yield Case("matmul", dict(a_ptr=a, b_ptr=b, c_ptr=empty((m, n), dtype), M=m, N=n, K=k, stride_am=k, stride_ak=1, stride_bk=n, stride_bn=1,
+                                          stride_cm=n, stride_cn=1), (cdiv(m, 32) * cdiv(n, 16),),
+                           dict(BLOCK_M=32, BLOCK_N=16, BLOCK_K=16, GROUP_M=2, ACTIVATION=act), 1e-5 if dtype == "float32" else 6e-3)
+            yield Case("matmul_block_pointers", dict(a_ptr=a, b_ptr=b, c_ptr=empty((m, n), dtype), M=m, N=n, K=k, stride_am=k, stride_bk=n, stride_cm=n),
+                       (cdiv(m, 32), cdiv(n, 16)), dict(BLOCK_M=32, BLOCK_N=16, BLOCK_K=16), 1e-5 if dtype == "float32" else 6e-3,
+                       reference=("c_ptr", (a.astype(np.float64) @ b.astype(np.float64)).astype(dtype)))
+        for raw in (True, False):
+            a, b = rng(1).integers(-128, 128, (m, k)).astype(np.int8), rng(2).integers(-128, 128, (k, n)).astype(np.int8)
+            yield Case("matmul_int8", dict(a_ptr=a, b_ptr=b, scale_ptr=floats(3, n, "float32"), c_ptr=empty((m, n), "int32" if raw else "float32"), M=m, N=n, K=k),
+                       (cdiv(m, 32), cdiv(n, 16)), dict(BLOCK_M=32, BLOCK_N=16, BLOCK_K=32, RAW=raw), 0 if raw else 1e-7)
+    for m, n, k in ((32, 32, 64), (50, 64, 40)):
+        for dtype in ("float32", "float16"):
+            yield Case("matmul_descriptors", dict(a_ptr=floats(1, (m, k), dtype), b_ptr=floats(2, (n, k), dtype), c_ptr=empty((m, n), dtype), M=m, N=n, K=k),
+                       (cdiv(m, 32), cdiv(n, 32)), dict(BLOCK_M=32, BLOCK_N=32, BLOCK_K=16), 1e-5 if dtype == "float32" else 6e-3)
+    for kind in ("*f8e4nv", "*f8e5"):
+        for m in (16, 20):
+            bits = rng(9).integers(0, 256, (64, 32)).astype(np.uint8)
+            bits = np.where((bits & 0x7C) == 0x7C, 0x30, bits).astype(np.uint8)  # no NaN, no infinity
+            yield Case("matmul_f8_weights", dict(a_ptr=floats(1, (m, 64), "float32"), b_ptr=bits, scale_ptr=np.array([0.25], np.float32),
+                                                 c_ptr=empty((m, 32), "float32"), M=m, N=32, K=64), (cdiv(m, 16), 1),
+                       dict(BLOCK_M=16, BLOCK_N=32, BLOCK_K=32), 1e-5, {"b_ptr": kind})
+    for shape in ((2, 16, 16, 16), (4, 16, 32, 16)):
+        z, m, n, k = shape
+        for dtype in ("float32", "float16"):
+            yield Case("batched_matmul", dict(a_ptr=floats(1, (z, m, k), dtype), b_ptr=floats(2, (z, k, n), dtype), c_ptr=empty((z, m, n), "float32")), (1,),
+                       dict(BATCH=z, M=m, N=n, K=k), 1e-5 if dtype == "float32" else 2e-3)
+    for t in (32, 50):
+        for d in (16, 32):
+            for causal in (False, True):
+                for dtype in ("float32", "float16"):
+                    b, h = 2, 2
+                    shape, strides = (b, h, t, d), dict(stride_b=h * t * d, stride_h=t * d, stride_t=d)
+                    q, k, v, do = (floats(s, shape, dtype) for s in (1, 2, 3, 4))
+                    near = 1e-5 if dtype == "float32" else 6e-3
+                    yield Case("attention", dict(Q=q, K=k, V=v, Out=empty(shape, dtype), Lse=empty((b, h, t), "float32"), scale=d**-0.5, heads=h, T=t, **strides),
+                               (cdiv(t, 16), b * h), dict(CAUSAL=causal, D=d, BLOCK_M=16, BLOCK_N=16), near)
+                    s = (q.astype(np.float64) @ k.astype(np.float64).swapaxes(-1, -2)) * d**-0.5
+                    if causal:
+                        s = np.where(np.tril(np.ones((t, t), bool)), s, -np.inf)
+                    lse = np.log(np.exp(s - s.max(-1, keepdims=True)).sum(-1)) + s.max(-1)
+                    out = np.exp(s - lse[..., None]) @ v.astype(np.float64)
+                    yield Case("attention_backward", dict(Q=q, K=k, V=v, Out=out.astype(dtype), DO=do, DQ=empty(shape, "float32"), DK=empty(shape, "float32"),
+                                                          DV=empty(shape, "float32"), Lse=(lse * 1.4426950408889634).astype(np.float32), scale=d**-0.5,
+                                                          heads=h, T=t, **strides), (cdiv(t, 16), b * h), dict(CAUSAL=causal, D=d, BLOCK=16),
+                               2e-5 if dtype == "float32" else 2e-2)
+
+
+def along_axes():
+    for m, n in ((4, 8), (16, 32)):
+        for axis in (0, 1):
+            for kind in ("sum", "max", "min", "argmax", "argmin", "xor"):
+                for dtype in ("float32", "int32", "float16", "int8"):
+                    if kind == "xor" and "float" in dtype:
+                        continue
+                    x = rng(m).integers(-9, 9, (m, n)).astype(dtype) if "int" in dtype else floats(m, (m, n), dtype)
+                    out = "int32" if kind.startswith("arg") or (dtype == "int8" and kind != "xor") else "float32" if kind in ("max", "min") and "float" in dtype else dtype
+                    yield Case("reductions", dict(x_ptr=x, out_ptr=empty(n if axis == 0 else m, out)), (1,), dict(M=m, N=n, AXIS=axis, KIND=kind),
+                               (4e-3 if dtype == "float16" else 1e-6) if kind == "sum" and "float" in dtype else 0)
+            for reverse in (False, True):
+                for product in (False, True):
+                    for dtype in ("float32", "int32", "int64"):
+                        x = rng(m).integers(-3, 4, (m, n)).astype(dtype) if "int" in dtype else floats(m, (m, n), dtype)
+                        yield Case("scans", dict(x_ptr=x, out_ptr=empty((m, n), dtype)), (1,), dict(M=m, N=n, AXIS=axis, REVERSE=reverse, PRODUCT=product),
+                                   1e-5 if dtype == "float32" else 0)
+        yield Case("welford", dict(x_ptr=floats(m, (m, n), "float32"), mean_ptr=empty(m, "float32"), var_ptr=empty(m, "float32")), (1,), dict(M=m, N=n), 1e-5)
+        for dtype in ("float32", "int32", "int16", "uint8"):
+            x = rng(n).integers(0, 99, (m, n)).astype(dtype) if "int" in dtype else floats(n, (m, n), dtype)
+            for descending in (False, True):
+                yield Case("sort_rows", dict(x_ptr=x, out_ptr=empty((m, n), dtype)), (1,), dict(M=m, N=n, DESCENDING=descending))
+            yield Case("top", dict(x_ptr=x, out_ptr=empty((m, 4), dtype)), (1,), dict(M=m, N=n, K=4))
+            for axis in (0, 1):
+                yield Case("pick", dict(x_ptr=x, index_ptr=rng(1).integers(0, m if axis == 0 else n, (m, n)).astype(np.int32), out_ptr=empty((m, n), dtype)), (1,),
+                           dict(M=m, N=n, AXIS=axis))
+        for kind in ("trans", "flip", "interleave", "join", "sums"):
+            for dtype in ("float32", "int32", "int64"):
+                x = rng(n).integers(0, 99, (m, n)).astype(dtype)
+                yield Case("shapes", dict(x_ptr=x, out_ptr=empty((m, n), dtype)), (1,), dict(M=m, N=n, KIND=kind))
+    for n in (16, 128):
+        for reverse in (False, True):
+            yield Case("linear_recurrence", dict(a_ptr=floats(1, n, "float32") * 0.5, b_ptr=floats(2, n, "float32"), out_ptr=empty(n, "float32")), (1,),
+                       dict(N=n, REVERSE=reverse), 1e-5)
+    for n in (50, 1000):
+        for bins in (8, 32):
+            yield Case("count", dict(x_ptr=rng(n).integers(0, bins, n).astype(np.int32), out_ptr=empty(bins, "int32"), n=n), (cdiv(n, 256),), dict(BLOCK=256, BINS=bins))
+
+
+def memory():
+    for kind in ("add", "max", "min", "and", "or", "xor"):
+        for dtype in ("int32", "int64", "float32"):
+            if kind in ("and", "or", "xor") and dtype == "float32":
+                continue
+            x = rng(1).integers(-99, 99, 300).astype(dtype)
+            yield Case("atomics", dict(x_ptr=x, index_ptr=rng(2).integers(0, 20, 300).astype(np.int32), out_ptr=empty(20, dtype), n=300), (3,), dict(KIND=kind, BLOCK=128))
+    yield Case("collatz", dict(x_ptr=np.arange(1, 40, dtype=np.int32), out_ptr=empty(39, "int32"), n=39), (45,))
+    for n in (7, 64):
+        for dtype in ("float32", "float16"):
+            yield Case("embedding", dict(ids_ptr=rng(3).integers(0, 50, n).astype(np.int64), table_ptr=floats(1, (50, 16), dtype), out_ptr=empty((n, 16), dtype), n=n),
+                       (cdiv(n, 16),), dict(D=16, BLOCK=16))
+        for taps in (1, 4):
+            yield Case("unrolled", dict(x_ptr=floats(1, n, "float32"), out_ptr=empty(n, "float32"), n=n), (cdiv(n, 32),), dict(TAPS=taps, BLOCK=32), 1e-6)
+
+
+def every():
+    for part in (elementwise, random_numbers, rows, products, along_axes, memory):
+        yield from part()

@@ -1,0 +1,704 @@
+# Kernels for the tests, written in the tile language as its users write it. Each runs in Triton's interpreter and in
+# ours; cases.py says on what.
+import triton
+import triton.language as tl
+from triton.language.extra import libdevice
+
+LOG2E = tl.constexpr(1.4426950408889634)
+
+
+# ---- element by element
+
+@triton.jit
+def add(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(axis=0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    tl.store(out_ptr + offsets, tl.load(x_ptr + offsets, mask=mask) + tl.load(y_ptr + offsets, mask=mask), mask=mask)
+
+
+@triton.jit
+def integers(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = i < n
+    x = tl.load(x_ptr + i, mask=mask, other=1)
+    y = tl.load(y_ptr + i, mask=mask, other=1)
+    r = x + y * 3 - (x & y) + (x | y) - (x ^ y) + (x >> 2) + (y << 1)
+    r += tl.where(x > y, x // (y | 1), x % (y | 1))
+    r = tl.maximum(r, tl.minimum(x, y)) - (~x)
+    tl.store(out_ptr + i, r, mask=mask)
+
+
+@triton.jit
+def divisions(x_ptr, y_ptr, quotient_ptr, rest_ptr, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = i < n
+    x = tl.load(x_ptr + i, mask=mask, other=1)
+    y = tl.load(y_ptr + i, mask=mask, other=1)
+    tl.store(quotient_ptr + i, x // y, mask=mask)
+    tl.store(rest_ptr + i, x % y, mask=mask)
+
+
+@triton.jit
+def functions(x_ptr, out_ptr, n, WHICH: tl.constexpr, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = i < n
+    x = tl.load(x_ptr + i, mask=mask, other=0.5)
+    if WHICH == "exp":
+        y = tl.exp(x)
+    elif WHICH == "exp2":
+        y = tl.exp2(x)
+    elif WHICH == "log":
+        y = tl.log(tl.abs(x) + 0.25)
+    elif WHICH == "log2":
+        y = tl.log2(tl.abs(x) + 0.25)
+    elif WHICH == "sin":
+        y = tl.sin(x)
+    elif WHICH == "cos":
+        y = tl.cos(x)
+    elif WHICH == "sqrt":
+        y = tl.sqrt(tl.abs(x))
+    elif WHICH == "rsqrt":
+        y = tl.rsqrt(tl.abs(x) + 0.25)
+    elif WHICH == "erf":
+        y = tl.erf(x)
+    elif WHICH == "sigmoid":
+        y = tl.sigmoid(x)
+    elif WHICH == "floor":
+        y = tl.floor(x * 3) - tl.ceil(x * 5)
+    elif WHICH == "fma":
+        y = tl.fma(x, x, x)
+    elif WHICH == "clamp":
+        y = tl.clamp(x, -0.5, 0.75)
+    else:
+        tl.static_assert(WHICH == "power")
+        y = x * x * x / (1.0 + x * x)
+    tl.store(out_ptr + i, y, mask=mask)
+
+
+@triton.jit
+def conversions(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = i < n
+    x = tl.load(x_ptr + i, mask=mask)
+    tl.store(out_ptr + i, x.to(out_ptr.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def promotion(f_ptr, i_ptr, out_ptr, n, scale, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = i < n
+    f = tl.load(f_ptr + i, mask=mask, other=0)
+    k = tl.load(i_ptr + i, mask=mask, other=0)
+    y = f * 2 + k
+    y = y + (k / 4) * scale
+    y += tl.where(k > 3, 1, f)
+    y -= 0.5 if n > 100 else 0.25
+    tl.store(out_ptr + i, y.to(tl.float32), mask=mask)
+
+
+@triton.jit
+def activation(x, KIND: tl.constexpr):
+    if KIND == "relu":
+        return tl.maximum(x, 0.0)
+    elif KIND == "leaky":
+        return tl.where(x >= 0, x, 0.01 * x)
+    elif KIND == "gelu":
+        return 0.5 * x * (1 + tl.erf(x * 0.7071067811865476))
+    else:
+        return x
+
+
+@triton.jit
+def swiglu(a_ptr, b_ptr, c_ptr, stride, n_cols, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    a_ptr += row * stride
+    b_ptr += row * stride
+    c_ptr += row * stride
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    a = tl.load(a_ptr + cols, mask=mask, other=0).to(tl.float32)
+    b = tl.load(b_ptr + cols, mask=mask, other=0)
+    tl.store(c_ptr + cols, (a * tl.sigmoid(a)).to(b.dtype) * b, mask=mask)
+
+
+@triton.jit
+def swiglu_backward(dc_ptr, a_ptr, b_ptr, stride, n_cols, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    dc = tl.load(dc_ptr + row * stride + cols, mask=mask, other=0)
+    a = tl.load(a_ptr + row * stride + cols, mask=mask, other=0).to(tl.float32)
+    b = tl.load(b_ptr + row * stride + cols, mask=mask, other=0)
+    s = tl.sigmoid(a)
+    silu = a * s
+    tl.store(a_ptr + row * stride + cols, dc * (silu * (1 - s) + s) * b, mask=mask)
+    tl.store(b_ptr + row * stride + cols, dc * silu, mask=mask)
+
+
+@triton.jit
+def dropout(x_ptr, out_ptr, n, p, seed, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets, mask=mask)
+    keep = tl.rand(seed, offsets) > p
+    tl.store(out_ptr + offsets, tl.where(keep, x / (1 - p), 0.0), mask=mask)
+
+
+@triton.jit
+def random_integers(out_ptr, seed, n, WHICH: tl.constexpr, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    a, b, c, d = tl.randint4x(seed, offsets)
+    if WHICH == 0:
+        r = a
+    elif WHICH == 1:
+        r = b
+    elif WHICH == 2:
+        r = c
+    else:
+        r = d
+    tl.store(out_ptr + offsets, r, mask=offsets < n)
+
+
+@triton.jit
+def random_words(out_ptr, seed, n, BLOCK: tl.constexpr):
+    i = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
+    zero = i * 0
+    a, b, c, d = tl.philox(seed, i, zero, zero, zero)
+    tl.store(out_ptr + i, a ^ b ^ c ^ d, mask=i < n)
+
+
+@triton.jit
+def random_floats(out_ptr, seed, n, NORMAL: tl.constexpr, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    r = tl.randn(seed, offsets) if NORMAL else tl.rand(seed, offsets)
+    tl.store(out_ptr + offsets, r, mask=offsets < n)
+
+
+# ---- rows
+
+@triton.jit
+def softmax(out_ptr, in_ptr, in_stride, out_stride, n_rows, n_cols, BLOCK: tl.constexpr, num_stages: tl.constexpr):
+    first = tl.program_id(0)
+    step = tl.num_programs(0)
+    for row in tl.range(first, n_rows, step, num_stages=num_stages):
+        cols = tl.arange(0, BLOCK)
+        mask = cols < n_cols
+        x = tl.load(in_ptr + row * in_stride + cols, mask=mask, other=-float("inf"))
+        e = tl.exp(x - tl.max(x, axis=0))
+        tl.store(out_ptr + row * out_stride + cols, e / tl.sum(e, axis=0), mask=mask)
+
+
+@triton.jit
+def layer_norm(X, Y, W, B, Mean, Rstd, stride, N, eps, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    Y += row * stride
+    X += row * stride
+    mean = 0
+    total = tl.zeros([BLOCK], dtype=tl.float32)
+    for off in range(0, N, BLOCK):
+        cols = off + tl.arange(0, BLOCK)
+        total += tl.load(X + cols, mask=cols < N, other=0.).to(tl.float32)
+    mean = tl.sum(total, axis=0) / N
+    spread = tl.zeros([BLOCK], dtype=tl.float32)
+    for off in range(0, N, BLOCK):
+        cols = off + tl.arange(0, BLOCK)
+        x = tl.load(X + cols, mask=cols < N, other=0.).to(tl.float32)
+        x = tl.where(cols < N, x - mean, 0.)
+        spread += x * x
+    rstd = 1 / tl.sqrt(tl.sum(spread, axis=0) / N + eps)
+    tl.store(Mean + row, mean)
+    tl.store(Rstd + row, rstd)
+    for off in range(0, N, BLOCK):
+        cols = off + tl.arange(0, BLOCK)
+        mask = cols < N
+        w = tl.load(W + cols, mask=mask)
+        b = tl.load(B + cols, mask=mask)
+        x = tl.load(X + cols, mask=mask, other=0.).to(tl.float32)
+        tl.store(Y + cols, (x - mean) * rstd * w + b, mask=mask)
+
+
+# Partial sums of dw and db under a lock: groups of rows share one.
+@triton.jit
+def layer_norm_backward(DX, DY, DW, DB, X, W, Mean, Rstd, Lock, stride, N, GROUPS: tl.constexpr, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < N
+    lock_id = row % GROUPS
+    Lock += lock_id
+    Count = Lock + GROUPS
+    DW = DW + lock_id * N + cols
+    DB = DB + lock_id * N + cols
+    x = tl.load(X + row * stride + cols, mask=mask, other=0).to(tl.float32)
+    dy = tl.load(DY + row * stride + cols, mask=mask, other=0).to(tl.float32)
+    w = tl.load(W + cols, mask=mask).to(tl.float32)
+    mean = tl.load(Mean + row)
+    rstd = tl.load(Rstd + row)
+    xhat = tl.where(mask, (x - mean) * rstd, 0.)
+    wdy = tl.where(mask, w * dy, 0.)
+    c1 = tl.sum(xhat * wdy, axis=0) / N
+    c2 = tl.sum(wdy, axis=0) / N
+    tl.store(DX + row * stride + cols, (wdy - (xhat * c1 + c2)) * rstd, mask=mask)
+    partial_dw = (dy * xhat).to(w.dtype)
+    partial_db = dy.to(w.dtype)
+    while tl.atomic_cas(Lock, 0, 1) == 1:
+        pass
+    count = tl.load(Count)
+    if count == 0:
+        tl.atomic_xchg(Count, 1)
+    else:
+        partial_dw += tl.load(DW, mask=mask)
+        partial_db += tl.load(DB, mask=mask)
+    tl.store(DW, partial_dw, mask=mask)
+    tl.store(DB, partial_db, mask=mask)
+    tl.debug_barrier()
+    tl.atomic_xchg(Lock, 0)
+
+
+@triton.jit
+def rms_norm(X, Y, W, stride, N, eps, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < N
+    x = tl.load(X + row * stride + cols, mask=mask, other=0.).to(tl.float32)
+    w = tl.load(W + cols, mask=mask, other=0.).to(tl.float32)
+    y = x * tl.rsqrt(tl.sum(x * x, 0) / N + eps) * w
+    tl.store(Y + row * stride + cols, y.to(Y.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def group_norm(X, Y, W, B, channels, spatial, eps, GROUPS: tl.constexpr, BLOCK: tl.constexpr):
+    batch = tl.program_id(0)
+    group = tl.program_id(1)
+    per_group = channels // GROUPS
+    size = per_group * spatial
+    base = (batch * channels + group * per_group) * spatial
+    total = 0.0
+    squares = 0.0
+    for off in range(0, size, BLOCK):
+        i = off + tl.arange(0, BLOCK)
+        x = tl.load(X + base + i, mask=i < size, other=0.).to(tl.float32)
+        total += tl.sum(x)
+        squares += tl.sum(x * x)
+    mean = total / size
+    rstd = 1.0 / tl.sqrt(squares / size - mean * mean + eps)
+    for c in tl.range(per_group):
+        channel = group * per_group + c
+        w = tl.load(W + channel)
+        b = tl.load(B + channel)
+        for off in range(0, spatial, BLOCK):
+            i = off + tl.arange(0, BLOCK)
+            mask = i < spatial
+            x = tl.load(X + base + c * spatial + i, mask=mask, other=mean).to(tl.float32)
+            tl.store(Y + base + c * spatial + i, (x - mean) * rstd * w + b, mask=mask)
+
+
+@triton.jit
+def cross_entropy(X, stride, Y, Loss, n_cols, ignore_index, smoothing, BLOCK: tl.constexpr, HAS_SMOOTHING: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    y = tl.load(Y + row)
+    X += row * stride
+    if y == ignore_index:
+        for i in range(0, n_cols, BLOCK):
+            offsets = i + tl.arange(0, BLOCK)
+            tl.store(X + offsets, 0.0, mask=offsets < n_cols)
+        return
+    m = float("-inf")
+    d = 0.0
+    total = 0.0
+    chosen = tl.load(X + y).to(tl.float32)
+    for i in range(0, n_cols, BLOCK):
+        offsets = i + tl.arange(0, BLOCK)
+        x = tl.load(X + offsets, mask=offsets < n_cols, other=float("-inf")).to(tl.float32)
+        largest = tl.max(x)
+        if HAS_SMOOTHING:
+            total += tl.sum(tl.where(offsets < n_cols, x, 0.0))
+        m_new = tl.maximum(m, largest)
+        d = d * tl.exp(m - m_new) + tl.sum(tl.exp(x - m_new))
+        m = m_new
+    lse = m + tl.log(d)
+    loss = lse - chosen
+    if HAS_SMOOTHING:
+        loss = loss * (1 - smoothing) + smoothing * (lse - total / n_cols)
+    for i in range(0, n_cols, BLOCK):
+        offsets = i + tl.arange(0, BLOCK)
+        x = tl.load(X + offsets, mask=offsets < n_cols, other=float("-inf")).to(tl.float32)
+        g = tl.exp(x - m) / d
+        if HAS_SMOOTHING:
+            g -= smoothing / n_cols
+            g = tl.where(offsets == y, g - (1 - smoothing), g)
+        else:
+            g = tl.where(offsets == y, g - 1.0, g)
+        tl.store(X + offsets, g, mask=offsets < n_cols)
+    tl.store(Loss + row, loss)
+
+
+@triton.jit
+def rotary(q_ptr, cos_ptr, sin_ptr, stride, heads: tl.constexpr, half: tl.constexpr, BACKWARD: tl.constexpr):
+    pid = tl.program_id(0)
+    h = tl.arange(0, heads)
+    d = tl.arange(0, half)
+    cos = tl.load(cos_ptr + pid * half + d)[None, :]
+    sin = tl.load(sin_ptr + pid * half + d)[None, :]
+    if BACKWARD:
+        sin = -sin
+    first = q_ptr + pid * stride + h[:, None] * (2 * half) + d[None, :]
+    a = tl.load(first)
+    b = tl.load(first + half)
+    tl.store(first, a * cos - b * sin)
+    tl.store(first + half, b * cos + a * sin)
+
+
+# ---- products
+
+@triton.jit
+def matmul(a_ptr, b_ptr, c_ptr, M, N, K, stride_am, stride_ak, stride_bk, stride_bn, stride_cm, stride_cn,
+           BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP_M: tl.constexpr,
+           ACTIVATION: tl.constexpr):
+    pid = tl.program_id(axis=0)
+    num_pid_m = tl.cdiv(M, BLOCK_M)
+    num_pid_n = tl.cdiv(N, BLOCK_N)
+    in_group = GROUP_M * num_pid_n
+    group = pid // in_group
+    first_m = group * GROUP_M
+    size_m = min(num_pid_m - first_m, GROUP_M)
+    pid_m = first_m + ((pid % in_group) % size_m)
+    pid_n = (pid % in_group) // size_m
+    offs_m = (pid_m * BLOCK_M + tl.arange(0, BLOCK_M)) % M
+    offs_n = (pid_n * BLOCK_N + tl.arange(0, BLOCK_N)) % N
+    offs_k = tl.arange(0, BLOCK_K)
+    a_ptrs = a_ptr + (offs_m[:, None] * stride_am + offs_k[None, :] * stride_ak)
+    b_ptrs = b_ptr + (offs_k[:, None] * stride_bk + offs_n[None, :] * stride_bn)
+    acc = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
+    for k in range(0, tl.cdiv(K, BLOCK_K)):
+        a = tl.load(a_ptrs, mask=offs_k[None, :] < K - k * BLOCK_K, other=0.0)
+        b = tl.load(b_ptrs, mask=offs_k[:, None] < K - k * BLOCK_K, other=0.0)
+        acc = tl.dot(a, b, acc)
+        a_ptrs += BLOCK_K * stride_ak
+        b_ptrs += BLOCK_K * stride_bk
+    c = activation(acc, ACTIVATION).to(c_ptr.dtype.element_ty)
+    cm = pid_m * BLOCK_M + tl.arange(0, BLOCK_M)
+    cn = pid_n * BLOCK_N + tl.arange(0, BLOCK_N)
+    tl.store(c_ptr + stride_cm * cm[:, None] + stride_cn * cn[None, :], c, mask=(cm[:, None] < M) & (cn[None, :] < N))
+
+
+@triton.jit
+def matmul_block_pointers(a_ptr, b_ptr, c_ptr, M, N, K, stride_am, stride_bk, stride_cm, BLOCK_M: tl.constexpr,
+                          BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr):
+    pid_m = tl.program_id(0)
+    pid_n = tl.program_id(1)
+    a = tl.make_block_ptr(base=a_ptr, shape=(M, K), strides=(stride_am, 1), offsets=(pid_m * BLOCK_M, 0),
+                          block_shape=(BLOCK_M, BLOCK_K), order=(1, 0))
+    b = tl.make_block_ptr(base=b_ptr, shape=(K, N), strides=(stride_bk, 1), offsets=(0, pid_n * BLOCK_N),
+                          block_shape=(BLOCK_K, BLOCK_N), order=(1, 0))
+    acc = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
+    for k in range(0, K, BLOCK_K):
+        acc += tl.dot(tl.load(a, boundary_check=(0, 1), padding_option="zero"),
+                      tl.load(b, boundary_check=(0, 1), padding_option="zero"))
+        a = tl.advance(a, (0, BLOCK_K))
+        b = tl.advance(b, (BLOCK_K, 0))
+    c = tl.make_block_ptr(base=c_ptr, shape=(M, N), strides=(stride_cm, 1), offsets=(pid_m * BLOCK_M, pid_n * BLOCK_N),
+                          block_shape=(BLOCK_M, BLOCK_N), order=(1, 0))
+    tl.store(c, acc.to(c_ptr.dtype.element_ty), boundary_check=(0, 1))
+
+
+@triton.jit
+def matmul_descriptors(a_ptr, b_ptr, c_ptr, M, N, K, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+                       BLOCK_K: tl.constexpr):
+    pid_m = tl.program_id(0)
+    pid_n = tl.program_id(1)
+    a = tl.make_tensor_descriptor(a_ptr, shape=[M, K], strides=[K, 1], block_shape=[BLOCK_M, BLOCK_K])
+    b = tl.make_tensor_descriptor(b_ptr, shape=[N, K], strides=[K, 1], block_shape=[BLOCK_N, BLOCK_K])
+    c = tl.make_tensor_descriptor(c_ptr, shape=[M, N], strides=[N, 1], block_shape=[BLOCK_M, BLOCK_N])
+    acc = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
+    for k in range(tl.cdiv(K, BLOCK_K)):
+        x = a.load([pid_m * BLOCK_M, k * BLOCK_K])
+        y = b.load([pid_n * BLOCK_N, k * BLOCK_K])
+        acc = tl.dot(x, y.T, acc)
+    c.store([pid_m * BLOCK_M, pid_n * BLOCK_N], acc.to(c_ptr.dtype.element_ty))
+
+
+@triton.jit
+def matmul_int8(a_ptr, b_ptr, scale_ptr, c_ptr, M, N, K, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+                BLOCK_K: tl.constexpr, RAW: tl.constexpr):
+    m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
+    n = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
+    k = tl.arange(0, BLOCK_K)
+    acc = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.int32)
+    for i in range(0, K, BLOCK_K):
+        a = tl.load(a_ptr + m[:, None] * K + (i + k)[None, :], mask=(m[:, None] < M) & ((i + k)[None, :] < K), other=0)
+        b = tl.load(b_ptr + (i + k)[:, None] * N + n[None, :], mask=(n[None, :] < N) & ((i + k)[:, None] < K), other=0)
+        acc += tl.dot(a, b, out_dtype=tl.int32)
+    mask = (m[:, None] < M) & (n[None, :] < N)
+    if RAW:
+        tl.store(c_ptr + m[:, None] * N + n[None, :], acc, mask=mask)
+    else:
+        scale = tl.load(scale_ptr + n, mask=n < N, other=1.0)
+        tl.store(c_ptr + m[:, None] * N + n[None, :], acc.to(tl.float32) * scale[None, :], mask=mask)
+
+
+@triton.jit
+def matmul_f8_weights(a_ptr, b_ptr, scale_ptr, c_ptr, M, N, K, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+                      BLOCK_K: tl.constexpr):
+    m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
+    n = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
+    k = tl.arange(0, BLOCK_K)
+    acc = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
+    for i in range(0, K, BLOCK_K):
+        a = tl.load(a_ptr + m[:, None] * K + (i + k)[None, :], mask=(m[:, None] < M) & ((i + k)[None, :] < K), other=0.0)
+        b = tl.load(b_ptr + (i + k)[:, None] * N + n[None, :])
+        acc += tl.dot(a, b.to(a.dtype))
+    acc *= tl.load(scale_ptr)
+    tl.store(c_ptr + m[:, None] * N + n[None, :], acc, mask=m[:, None] < M)
+
+
+@triton.jit
+def batched_matmul(a_ptr, b_ptr, c_ptr, BATCH: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr):
+    z = tl.arange(0, BATCH)[:, None, None]
+    m = tl.arange(0, M)[None, :, None]
+    n = tl.arange(0, N)[None, None, :]
+    a = tl.load(a_ptr + z * (M * K) + m * K + tl.arange(0, K)[None, None, :])
+    b = tl.load(b_ptr + z * (K * N) + tl.arange(0, K)[None, :, None] * N + n)
+    tl.store(c_ptr + z * (M * N) + m * N + n, tl.dot(a, b))
+
+
+# ---- attention
+
+@triton.jit
+def attention(Q, K, V, Out, Lse, scale, heads, T, stride_b, stride_h, stride_t, CAUSAL: tl.constexpr, D: tl.constexpr,
+              BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
+    start = tl.program_id(0)
+    bh = tl.program_id(1)
+    base = (bh // heads) * stride_b + (bh % heads) * stride_h
+    m = start * BLOCK_M + tl.arange(0, BLOCK_M)
+    d = tl.arange(0, D)
+    q = tl.load(Q + base + m[:, None] * stride_t + d[None, :], mask=m[:, None] < T, other=0.0)
+    largest = tl.full([BLOCK_M], float("-inf"), dtype=tl.float32)
+    total = tl.zeros([BLOCK_M], dtype=tl.float32)
+    acc = tl.zeros([BLOCK_M, D], dtype=tl.float32)
+    qk_scale = scale * LOG2E
+    end = tl.minimum((start + 1) * BLOCK_M, T) if CAUSAL else T
+    for first in range(0, end, BLOCK_N):
+        n = first + tl.arange(0, BLOCK_N)
+        k = tl.load(K + base + n[None, :] * stride_t + d[:, None], mask=n[None, :] < T, other=0.0)
+        s = tl.dot(q, k) * qk_scale
+        s = tl.where(n[None, :] < T, s, float("-inf"))
+        if CAUSAL:
+            s = tl.where(m[:, None] >= n[None, :], s, float("-inf"))
+        now = tl.maximum(largest, tl.max(s, 1))
+        p = tl.math.exp2(s - now[:, None])
+        shrink = tl.math.exp2(largest - now)
+        total = total * shrink + tl.sum(p, 1)
+        acc = acc * shrink[:, None]
+        v = tl.load(V + base + n[:, None] * stride_t + d[None, :], mask=n[:, None] < T, other=0.0)
+        acc = tl.dot(p.to(v.dtype), v, acc)
+        largest = now
+    tl.store(Out + base + m[:, None] * stride_t + d[None, :], (acc / total[:, None]).to(Out.dtype.element_ty), mask=m[:, None] < T)
+    tl.store(Lse + bh * T + m, largest + tl.math.log2(total), mask=m < T)
+
+
+@triton.jit
+def attention_backward(Q, K, V, Out, DO, DQ, DK, DV, Lse, scale, heads, T, stride_b, stride_h, stride_t,
+                       CAUSAL: tl.constexpr, D: tl.constexpr, BLOCK: tl.constexpr):
+    start = tl.program_id(0)
+    bh = tl.program_id(1)
+    base = (bh // heads) * stride_b + (bh % heads) * stride_h
+    n = start * BLOCK + tl.arange(0, BLOCK)
+    d = tl.arange(0, D)
+    here = base + n[:, None] * stride_t + d[None, :]
+    k = tl.load(K + here, mask=n[:, None] < T, other=0.0)
+    v = tl.load(V + here, mask=n[:, None] < T, other=0.0)
+    dk = tl.zeros([BLOCK, D], dtype=tl.float32)
+    dv = tl.zeros([BLOCK, D], dtype=tl.float32)
+    low = start * BLOCK if CAUSAL else 0
+    for first in range(low, T, BLOCK):
+        m = first + tl.arange(0, BLOCK)
+        rows = base + m[:, None] * stride_t + d[None, :]
+        mask = m[:, None] < T
+        q = tl.load(Q + rows, mask=mask, other=0.0)
+        do = tl.load(DO + rows, mask=mask, other=0.0)
+        o = tl.load(Out + rows, mask=mask, other=0.0)
+        lse = tl.load(Lse + bh * T + m, mask=m < T, other=0.0)
+        delta = tl.sum(o.to(tl.float32) * do.to(tl.float32), 1)
+        s = tl.dot(q, tl.trans(k)) * (scale * LOG2E)
+        p = tl.math.exp2(s - lse[:, None])
+        keep = (m[:, None] < T) & (n[None, :] < T)
+        if CAUSAL:
+            keep &= m[:, None] >= n[None, :]
+        p = tl.where(keep, p, 0.0)
+        dv += tl.dot(tl.trans(p.to(do.dtype)), do)
+        dp = tl.dot(do, tl.trans(v))
+        ds = (p * (dp - delta[:, None])).to(q.dtype)
+        dk += tl.dot(tl.trans(ds), q)
+        tl.atomic_add(DQ + rows, tl.dot(ds, k) * scale, mask=mask)
+    tl.store(DK + here, dk * scale, mask=n[:, None] < T)
+    tl.store(DV + here, dv, mask=n[:, None] < T)
+
+
+# ---- along an axis
+
+@triton.jit
+def reductions(x_ptr, out_ptr, M: tl.constexpr, N: tl.constexpr, AXIS: tl.constexpr, KIND: tl.constexpr):
+    x = tl.load(x_ptr + tl.arange(0, M)[:, None] * N + tl.arange(0, N)[None, :])
+    if KIND == "sum":
+        r = tl.sum(x, AXIS)
+    elif KIND == "max":
+        r = tl.max(x, AXIS)
+    elif KIND == "min":
+        r = tl.min(x, AXIS)
+    elif KIND == "argmax":
+        r = tl.argmax(x, AXIS)
+    elif KIND == "argmin":
+        r = tl.argmin(x, AXIS)
+    else:
+        r = tl.xor_sum(x, AXIS)
+    tl.store(out_ptr + tl.arange(0, N if AXIS == 0 else M), r)
+
+
+@triton.jit
+def mean_combine(a_mean, a_m2, a_weight, b_mean, b_m2, b_weight):
+    delta = b_mean - a_mean
+    weight = a_weight + b_weight
+    share = b_weight / weight
+    return a_mean + delta * share, a_m2 + b_m2 + delta * delta * a_weight * share, weight
+
+
+@triton.jit
+def welford(x_ptr, mean_ptr, var_ptr, M: tl.constexpr, N: tl.constexpr):
+    x = tl.load(x_ptr + tl.arange(0, M)[:, None] * N + tl.arange(0, N)[None, :])
+    mean, m2, weight = tl.reduce((x, tl.zeros_like(x), tl.full([M, N], 1.0, tl.float32)), 1, mean_combine)
+    tl.store(mean_ptr + tl.arange(0, M), mean)
+    tl.store(var_ptr + tl.arange(0, M), m2 / weight)
+
+
+@triton.jit
+def scans(x_ptr, out_ptr, M: tl.constexpr, N: tl.constexpr, AXIS: tl.constexpr, REVERSE: tl.constexpr,
+          PRODUCT: tl.constexpr):
+    offsets = tl.arange(0, M)[:, None] * N + tl.arange(0, N)[None, :]
+    x = tl.load(x_ptr + offsets)
+    if PRODUCT:
+        r = tl.cumprod(x, AXIS, reverse=REVERSE)
+    else:
+        r = tl.cumsum(x, axis=AXIS, reverse=REVERSE)
+    tl.store(out_ptr + offsets, r)
+
+
+@triton.jit
+def decay_combine(a1, b1, a2, b2):
+    return a1 * a2, b1 * a2 + b2
+
+
+@triton.jit
+def linear_recurrence(a_ptr, b_ptr, out_ptr, N: tl.constexpr, REVERSE: tl.constexpr):
+    i = tl.arange(0, N)
+    _, h = tl.associative_scan((tl.load(a_ptr + i), tl.load(b_ptr + i)), axis=0, combine_fn=decay_combine, reverse=REVERSE)
+    tl.store(out_ptr + i, h)
+
+
+@triton.jit
+def sort_rows(x_ptr, out_ptr, M: tl.constexpr, N: tl.constexpr, DESCENDING: tl.constexpr):
+    offsets = tl.arange(0, M)[:, None] * N + tl.arange(0, N)[None, :]
+    tl.store(out_ptr + offsets, tl.sort(tl.load(x_ptr + offsets), descending=DESCENDING))
+
+
+@triton.jit
+def top(x_ptr, out_ptr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr):
+    x = tl.load(x_ptr + tl.arange(0, M)[:, None] * N + tl.arange(0, N)[None, :])
+    tl.store(out_ptr + tl.arange(0, M)[:, None] * K + tl.arange(0, K)[None, :], tl.topk(x, K))
+
+
+@triton.jit
+def count(x_ptr, out_ptr, n, BLOCK: tl.constexpr, BINS: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    h = tl.histogram(tl.load(x_ptr + i, mask=i < n, other=0), BINS, mask=i < n)
+    tl.atomic_add(out_ptr + tl.arange(0, BINS), h)
+
+
+@triton.jit
+def pick(x_ptr, index_ptr, out_ptr, M: tl.constexpr, N: tl.constexpr, AXIS: tl.constexpr):
+    offsets = tl.arange(0, M)[:, None] * N + tl.arange(0, N)[None, :]
+    tl.store(out_ptr + offsets, tl.gather(tl.load(x_ptr + offsets), tl.load(index_ptr + offsets), axis=AXIS))
+
+
+# ---- shapes and memory
+
+@triton.jit
+def shapes(x_ptr, out_ptr, M: tl.constexpr, N: tl.constexpr, KIND: tl.constexpr):
+    offsets = tl.arange(0, M)[:, None] * N + tl.arange(0, N)[None, :]
+    x = tl.load(x_ptr + offsets)
+    if KIND == "trans":
+        y = tl.reshape(tl.trans(x), (M, N))
+    elif KIND == "flip":
+        y = tl.flip(x, 1)
+    elif KIND == "interleave":
+        a, b = tl.split(tl.reshape(x, (M, N // 2, 2)))
+        y = tl.interleave(b, a)
+    elif KIND == "join":
+        y = tl.reshape(tl.permute(tl.join(x, x * 2), (2, 0, 1)), (2 * M, N))
+        a, b = tl.split(tl.permute(tl.reshape(y, (2, M, N)), (1, 2, 0)))
+        y = a - b
+    else:
+        y = tl.reshape(tl.broadcast_to(tl.sum(x, 1)[:, None], (M, N)) + tl.expand_dims(tl.sum(x, 0), 0), (M, N))
+    tl.store(out_ptr + offsets, y)
+
+
+@triton.jit
+def atomics(x_ptr, index_ptr, out_ptr, n, KIND: tl.constexpr, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = i < n
+    x = tl.load(x_ptr + i, mask=mask, other=0)
+    at = out_ptr + tl.load(index_ptr + i, mask=mask, other=0)
+    if KIND == "add":
+        tl.atomic_add(at, x, mask=mask)
+    elif KIND == "max":
+        tl.atomic_max(at, x, mask=mask)
+    elif KIND == "min":
+        tl.atomic_min(at, x, mask=mask)
+    elif KIND == "and":
+        tl.atomic_and(at, x, mask=mask)
+    elif KIND == "or":
+        tl.atomic_or(at, x, mask=mask)
+    else:
+        tl.atomic_xor(at, x, mask=mask)
+
+
+@triton.jit
+def halve(n):
+    if n % 2 == 0:
+        return n // 2
+    return 3 * n + 1
+
+
+@triton.jit
+def collatz(x_ptr, out_ptr, n):
+    pid = tl.program_id(0)
+    if pid >= n:
+        return
+    x = tl.load(x_ptr + pid)
+    steps = 0
+    while x > 1:
+        x = halve(x)
+        steps += 1
+    tl.store(out_ptr + pid, steps)
+
+
+@triton.jit
+def embedding(ids_ptr, table_ptr, out_ptr, n, D: tl.constexpr, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    d = tl.arange(0, D)
+    ids = tl.load(ids_ptr + i, mask=i < n, other=0)
+    rows = tl.load(table_ptr + ids[:, None] * D + d[None, :], mask=(i < n)[:, None], other=0.0)
+    tl.store(out_ptr + i[:, None] * D + d[None, :], rows, mask=(i < n)[:, None])
+
+
+@triton.jit
+def unrolled(x_ptr, out_ptr, n, TAPS: tl.constexpr, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    acc = tl.zeros([BLOCK], dtype=tl.float32)
+    weight = 1.0
+    for t in tl.static_range(TAPS):
+        at = i - t
+        acc += tl.load(x_ptr + at, mask=(at >= 0) & (at < n), other=0.0) * weight
+        weight = weight * 0.5
+    for t in range(TAPS - 1, -1, -1):
+        acc = acc * 0.5 + t
+    tl.store(out_ptr + i, acc, mask=i < n)
