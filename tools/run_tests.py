@@ -12,7 +12,11 @@ import sys
 WITH_ARGUMENTS = [["random/check_random", "--graphs", "500", "--what", "simplify"],
                   ["random/check_random", "--graphs", "500", "--what", "compiled"],
                   ["random/check_random", "--graphs", "500", "--what", "inplace"],
-                  ["random/check_random", "--graphs", "500", "--what", "gradients"]]
+                  ["random/check_random", "--graphs", "500", "--what", "gradients"],
+                  ["tile/replay", "--mutants", "1500", "tests/tile/kernels.py", "src/tile/lang/prelude.py"]]
+# Scripts of the virtual environment for tests, with the program `tw` as their first argument.
+SCRIPTS = ["tests/tile/against_triton.py", "tests/tile/command_line.py"]
+PYTHON = ".venv-tests/bin/python"
 
 
 def run(command):
@@ -29,10 +33,11 @@ def main():
     programs = sorted(glob.glob(os.path.join(tests, "**", "test_*"), recursive=True))
     programs = [[p] for p in programs if os.access(p, os.X_OK) and os.path.isfile(p)]
     programs += [[os.path.join(tests, c[0])] + c[1:] for c in WITH_ARGUMENTS]
+    programs = [[PYTHON, s, os.path.join(sys.argv[1], "src", "tw")] for s in SCRIPTS] + programs
     passed = failed = 0
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for command, code, text in pool.map(run, programs):
-            name = " ".join([os.path.relpath(command[0], tests)] + command[1:])
+            name = command[1] if command[0] == PYTHON else " ".join([os.path.relpath(command[0], tests)] + command[1:])
             cases = len(re.findall(r"^\[       OK \]", text, re.M))
             bad = len(set(re.findall(r"^\[  FAILED  \] (\S+)$", text, re.M)))
             checks = sum(int(n) for n in re.findall(r"^# checks: (\d+)", text, re.M))

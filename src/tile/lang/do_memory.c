@@ -71,6 +71,8 @@ static bool store_elements(lowering *c, const node *n, val pointer, val value, c
     if (given_some(&m) && !fit_mask(c, n, &pointer, &m))
         return false;
     int rank = rank_of(&pointer);
+    if (is_pointer(value.s) && !is_pointer(s))
+        return tw_lang_error(c, n, "the value is %s; expected %s", tw_lang_type_text(c, &value), tw_sca[s.kind].name);
     if (!tw_lang_cast(c, n, &value, s) || !tw_lang_align(c, n, &pointer, &value))
         return false;
     if (rank_of(&pointer) != rank || (rank && memcmp(pointer.v->type.dims, value.v->type.dims, 0) != 0))

@@ -50,7 +50,7 @@ static bool combine(lowering *c, const node *n, const val *x, int tiles, int axi
                     region_maker *make, const val *with, int which, val *out)
 {
     enum { MOST_TILES = 8 };
-    tw_value *operand[MOST_TILES], *result[MOST_TILES];
+    tw_value *operand[MOST_TILES] = {NULL}, *result[MOST_TILES] = {NULL};
     val pair[2 * MOST_TILES], made;
     tw_block *outer = c->g->insert_block;
     if (tiles > MOST_TILES)

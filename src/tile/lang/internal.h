@@ -216,7 +216,6 @@ struct module {
     source file;
     token_list tokens;
     scope *scope;
-    diagnostic d; /* of the file as a whole */
     module *next;
     bool prelude;
 };

@@ -124,7 +124,8 @@ typedef struct frame {
     environment env;
     bool host;                /* a constexpr_function: numbers stay numbers */
     bool sealed;              /* a combine function: no memory, no control flow that branches at run time */
-    uint32_t place;           /* of the call */
+    int loops;     /* around what is lowered now */
+    uint32_t place; /* of the call */
     struct frame *defined_in; /* of a nested function */
 } frame;
 

@@ -45,7 +45,7 @@ typedef struct carried {
     tw_vec(const char *) names; /* variables that the body changes */
     val_list init;              /* their tensors before the loop */
     val_list start;             /* by name: the value at the start of a round */
-    bool *lost;                 /* by name: it ends with the loop */
+    const char **lost;          /* by name: why it ends with the loop; NULL: it is carried */
 } carried;
 
 static bool carry(lowering *c, const char *name, void *data)
@@ -112,7 +112,7 @@ static bool give(lowering *c, carried *x, const val *leaf, bool start)
         if (start && !tw_vec_push(&x->start, *v))
             return tw_lang_error(c, NULL, "out of memory");
         if (x->lost[i])
-            *v = (val){.kind = V_UNDEFINED, .name = "the loop gives it another type"};
+            *v = (val){.kind = V_UNDEFINED, .name = x->lost[i]};
     }
     return true;
 }
@@ -161,8 +161,8 @@ static bool end_of_round(lowering *c, const node *n, tw_block *region, carried *
         fine = tw_vec_push(out, leaves.data[k]);
     }
     tw_vec_free(&leaves);
-    x->lost[i] = true;
-    if (used || !fine)
+    x->lost[i] = tw_arena_text(c->l->arena, "it is %s before the loop and %s after a round", tw_lang_type_text(c, &was), tw_lang_type_text(c, &is));
+    if (used || !fine || !x->lost[i])
         return tw_lang_error(c, n, "'%s' is %s before the loop and %s after a round; expected one type (cast it)",
                              x->names.data[i], tw_lang_type_text(c, &was), tw_lang_type_text(c, &is));
     return true;

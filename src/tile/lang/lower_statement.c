@@ -475,15 +475,19 @@ static bool statement(lowering *c, const node *n)
     case N_RETURN:
         return return_statement(c, n);
     case N_FOR:
-        return tw_lang_for(c, n);
-    case N_WHILE:
-        return tw_lang_while(c, n);
+    case N_WHILE: {
+        c->frame->loops++;
+        bool fine = n->kind == N_FOR ? tw_lang_for(c, n) : tw_lang_while(c, n);
+        c->frame->loops--;
+        return fine;
+    }
     case N_PASS:
         return true;
     case N_BREAK:
-        return tw_lang_set_flag(c, c->broken, true);
     case N_CONTINUE:
-        return tw_lang_set_flag(c, c->continued, true);
+        if (c->frame->loops == 0)
+            return tw_lang_error(c, n, "found '%s' outside a loop", n->kind == N_BREAK ? "break" : "continue");
+        return tw_lang_set_flag(c, n->kind == N_BREAK ? c->broken : c->continued, true);
     case N_ASSERT:
         return assertion(c, n);
     case N_RAISE:

@@ -431,9 +431,9 @@ static void simple_line(scanner *x, scope *s)
     x->t = p.t;
     if (n->kind == N_ASSIGN) {
         node *value = n->child[n->count - 1];
+        find_jit_call(x, s, value); /* before the name may hide the function */
         for (uint32_t i = 0; i + 1 < n->count; i++)
             bind_target(x, s, n->child[i], value);
-        find_jit_call(x, s, value);
     } else if (n->kind == N_ANNOTATED) {
         bind_target(x, s, n->child[0], n->child[2]);
     } else if (n->kind == N_AUGMENTED) {
@@ -537,10 +537,5 @@ bool tw_lang_scan(module *m)
     while (x.t->kind != T_END && !m->l->memory_failed)
         host_block(&x, m->scope);
     tw_vec_free(&x.decorators);
-    const token *bad = m->tokens.data;
-    while (bad->kind != T_BAD && bad->kind != T_END)
-        bad++;
-    if (bad->kind == T_BAD)
-        tw_lang_fail(m->l, &m->d, &m->file, bad->at, bad->length, "%s", bad->text);
     return !m->l->memory_failed;
 }

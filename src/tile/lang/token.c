@@ -221,9 +221,26 @@ static void operator_token(tokenizer *x)
     push(x, T_OP, start, op, NULL);
 }
 
+/* Does the text at the start of a line begin a function or a class? Inside brackets Python has no such line: a bracket
+ * was left open, and what follows should be read all the same. */
+static bool starts_definition(const tokenizer *x)
+{
+    static const char *const words[] = {"def ", "class ", "@triton."};
+    for (size_t i = 0; i < TW_COUNT(words); i++) {
+        size_t n = strlen(words[i]);
+        if (x->end - x->at >= n && !memcmp(x->text + x->at, words[i], n))
+            return true;
+    }
+    return false;
+}
+
 static void line_end(tokenizer *x)
 {
     uint32_t start = x->at++;
+    if (x->brackets && !x->bracketed && starts_definition(x)) {
+        push(x, T_BAD, start, 0, "the end of a block inside brackets");
+        x->brackets = 0;
+    }
     if (x->brackets || x->bracketed)
         return;
     x->line_start = true;
@@ -271,7 +288,7 @@ bool tw_lang_tokenize(tw_lang *l, const source *s, uint32_t from, uint32_t to, b
             next_token(x);
     }
     if (x->brackets)
-        push(x, T_BAD, x->at, 0, "the end of the file inside brackets");
+        push(x, T_BAD, x->at, 0, "the end of the text inside brackets");
     if (!bracketed && out->count && out->data[out->count - 1].kind != T_NEWLINE)
         push(x, T_NEWLINE, x->at, 0, NULL);
     for (; x->indents > 0; x->indents--)
