@@ -67,6 +67,7 @@ check-sanitize:
 
 docs: build
 	@cp $(BUILD)/generated/operators.md docs/operators.md
+	@python3 tools/tile_docs.py
 
 install: build
 	@meson install -C $(BUILD) --no-rebuild --destdir "$(DESTDIR)"

@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 enum { MOST_PARAMETERS = 64, MOST_KERNELS = 40 };
 
 /* The parameters of `def NAME(` as the text has them; only names are needed. */
-static int parameters(const char *text, size_t bytes, const tw_lang_kernel *k, char name[MOST_PARAMETERS][40], bool constant[MOST_PARAMETERS])
+static int parameters(const char *text, size_t bytes, const tw_lang_kernel *k, char name[MOST_PARAMETERS][40],
+                      bool constant[MOST_PARAMETERS])
 {
     size_t length = strlen(k->name), i = 0;
     int count = 0;
@@ -18,7 +19,8 @@ static int parameters(const char *text, size_t bytes, const tw_lang_kernel *k, c
             break;
     for (i += length + 5; i < bytes && text[i] != ')' && count < MOST_PARAMETERS; i++) {
         size_t n = 0;
-        while (i + n < bytes && n < 39 && (text[i + n] == '_' || (text[i + n] >= '0' && text[i + n] <= '9') || (text[i + n] | 32) >= 'a'))
+        while (i + n < bytes && n < 39 &&
+               (text[i + n] == '_' || (text[i + n] >= '0' && text[i + n] <= '9') || (text[i + n] | 32) >= 'a'))
             n++;
         if (n == 0)
             continue;
@@ -43,11 +45,16 @@ static bool contains(const char *name, const char *part)
 static tw_lang_arg guess(const char *name, bool constant)
 {
     if (constant)
-        return (tw_lang_arg){name, TW_LANG_ARG_CONSTANT, contains(name, "BLOCK") || contains(name, "SIZE") || contains(name, "DIM") ? "16" : "1", NULL};
-    bool capital = name[0] >= 'A' && name[0] <= 'Z' && strlen(name) <= 3 && strcmp(name, "N") != 0 && strcmp(name, "M") != 0 && strcmp(name, "K") != 0;
+        return (tw_lang_arg){name, TW_LANG_ARG_CONSTANT,
+                             contains(name, "BLOCK") || contains(name, "SIZE") || contains(name, "DIM") ? "16" : "1",
+                             NULL};
+    bool capital = name[0] >= 'A' && name[0] <= 'Z' && strlen(name) <= 3 && strcmp(name, "N") != 0 &&
+                   strcmp(name, "M") != 0 && strcmp(name, "K") != 0;
     if (contains(name, "ptr") || contains(name, "_p") || contains(name, "out") || contains(name, "input") || capital)
-        return (tw_lang_arg){name, TW_LANG_ARG_POINTER, contains(name, "id") || contains(name, "ind") ? "*i32" : "*f32", NULL};
-    return (tw_lang_arg){name, TW_LANG_ARG_SCALAR, contains(name, "eps") || contains(name, "scale") ? "f32" : "i32", "1"};
+        return (tw_lang_arg){name, TW_LANG_ARG_POINTER, contains(name, "id") || contains(name, "ind") ? "*i32" : "*f32",
+                             NULL};
+    return (tw_lang_arg){name, TW_LANG_ARG_SCALAR, contains(name, "eps") || contains(name, "scale") ? "f32" : "i32",
+                         "1"};
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)

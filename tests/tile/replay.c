@@ -1,5 +1,6 @@
-/* replay [--mutants N] FILES: runs the fuzz target on files, and on N mutants of them: pieces deleted, doubled, replaced
- * by other pieces or by words of the language. With TW_SAY=1 it says what each kernel's compilation came to. */
+/* replay [--mutants N] FILES: runs the fuzz target on files, and on N mutants of them: pieces deleted, doubled,
+ * replaced by other pieces or by words of the language. With TW_SAY=1 it says what each kernel's compilation came to.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +22,44 @@ static uint64_t next(uint64_t below)
 
 static size_t mutate(char *text, size_t bytes, size_t room)
 {
-    static const char *const words[] = {"(", ")", "[", "]", ":", "\n", "    ", "None", "tl.", "0", "-1", "1 << 62", "while True:", "for i in range(10):",
-                                        "return", "break", "continue", ", ", "=", "**", "//", "lambda x: x", "\"", "'''", "f\"{", "}", "#", "\\", "if x:",
-                                        "tl.arange(0, 16)", "[:, None]", "tl.static_range(1000000000)", "float(\"inf\")", "@", "def f():", "not ", "\t", "\xff"};
+    static const char *const words[] = {"(",
+                                        ")",
+                                        "[",
+                                        "]",
+                                        ":",
+                                        "\n",
+                                        "    ",
+                                        "None",
+                                        "tl.",
+                                        "0",
+                                        "-1",
+                                        "1 << 62",
+                                        "while True:",
+                                        "for i in range(10):",
+                                        "return",
+                                        "break",
+                                        "continue",
+                                        ", ",
+                                        "=",
+                                        "**",
+                                        "//",
+                                        "lambda x: x",
+                                        "\"",
+                                        "'''",
+                                        "f\"{",
+                                        "}",
+                                        "#",
+                                        "\\",
+                                        "if x:",
+                                        "tl.arange(0, 16)",
+                                        "[:, None]",
+                                        "tl.static_range(1000000000)",
+                                        "float(\"inf\")",
+                                        "@",
+                                        "def f():",
+                                        "not ",
+                                        "\t",
+                                        "\xff"};
     for (uint64_t n = 1 + next(4); n > 0; n--) {
         size_t at = next(bytes + 1), length = next(40), from = next(bytes + 1);
         const char *word = words[next(TW_COUNT(words))];

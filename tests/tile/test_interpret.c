@@ -25,7 +25,8 @@ static void *place_of(const tw_plan_slot *slot, const tw_array *in, const tw_arr
 }
 
 /* One launch of the plan in the interpreter, over the memory that a run would use. */
-static tw_status interpret_launch(const tw_plan *plan, const tw_plan_launch *l, const tw_array *in, const tw_array *out, char *arena)
+static tw_status interpret_launch(const tw_plan *plan, const tw_plan_launch *l, const tw_array *in, const tw_array *out,
+                                  char *arena)
 {
     tw_tile_buffer buffer[MOST];
     tw_tile_argument argument[MOST];
@@ -51,7 +52,8 @@ static bool same_bits(const tw_array *a, const tw_array *b)
     size_t size = tw_dtype_size(a->dtype);
     for (int64_t i = 0; i < tw_array_count(a); i++) {
         const char *x = (const char *)a->data + (size_t)i * size, *y = (const char *)b->data + (size_t)i * size;
-        bool nan = tw_dtype_floating(a->dtype) && isnan(tw_dtype_load(a->dtype, x)) && isnan(tw_dtype_load(b->dtype, y));
+        bool nan =
+            tw_dtype_floating(a->dtype) && isnan(tw_dtype_load(a->dtype, x)) && isnan(tw_dtype_load(b->dtype, y));
         if (!nan && memcmp(x, y, size) != 0)
             return false;
     }
@@ -121,10 +123,12 @@ static void long_reductions_and_products_too(void **state)
         "%0 = input : f32[700, 9]\n%1 = sum %0 {axes=[0], keepdim=false} : f32[9]\noutput %1\n",
         "%0 = input : f64[3, 333]\n%1 = sum %0 {axes=[1], keepdim=false} : f64[3]\noutput %1\n",
         "%0 = input : f16[4, 300]\n%1 = log_softmax %0 {axis=1} : f16[4, 300]\noutput %1\n",
-        "%0 = input : f32[70, 130]\n%1 = input : f32[130, 90]\n%2 = matmul %0, %1 : f32[70, 90]\n%3 = tanh %2 : f32[70, 90]\noutput %3\n",
+        "%0 = input : f32[70, 130]\n%1 = input : f32[130, 90]\n%2 = matmul %0, %1 : f32[70, 90]\n%3 = tanh %2 : "
+        "f32[70, 90]\noutput %3\n",
         "%0 = input : f32[2, 33, 64]\n%1 = input : f32[2, 64, 17]\n%2 = matmul %0, %1 : f32[2, 33, 17]\noutput %2\n",
         "%0 = input : bf16[40, 50]\n%1 = input : bf16[50, 60]\n%2 = matmul %0, %1 : bf16[40, 60]\noutput %2\n",
-        "%0 = input : f32[6, 400]\n%1 = layer_norm %0, _, _ {dims=1, eps=1e-05} : f32[6, 400]\n%2 = gelu %1 : f32[6, 400]\noutput %2\n",
+        "%0 = input : f32[6, 400]\n%1 = layer_norm %0, _, _ {dims=1, eps=1e-05} : f32[6, 400]\n%2 = gelu %1 : f32[6, "
+        "400]\noutput %2\n",
         "%0 = input : f32[6, 400]\n%1 = cumsum %0 {axis=1, reverse=false} : f32[6, 400]\noutput %1\n"};
     (void)state;
     for (size_t i = 0; i < TW_COUNT(texts); i++) {

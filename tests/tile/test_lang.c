@@ -32,7 +32,9 @@ static int read_arguments(char *text, tw_lang_arg *args, tw_lang_options *option
             options->strict = true;
             continue;
         }
-        tw_lang_arg_kind kind = *at == '=' ? TW_LANG_ARG_CONSTANT : at[1] == '*' ? TW_LANG_ARG_POINTER : TW_LANG_ARG_SCALAR;
+        tw_lang_arg_kind kind = *at == '='     ? TW_LANG_ARG_CONSTANT
+                                : at[1] == '*' ? TW_LANG_ARG_POINTER
+                                               : TW_LANG_ARG_SCALAR;
         *at = '\0';
         args[count++] = (tw_lang_arg){.name = word, .kind = kind, .text = at + 1};
     }
@@ -105,7 +107,8 @@ static void run_case(const char *path, char *text, bool compile)
     else
         check_text(source, bytes, &got);
     if (got.count != wanted || strncmp(tw_text_string(&got), want, wanted) != 0)
-        fail_msg("%s:\n%.*s\ngave\n%s\nexpected\n%.*s", path, (int)bytes, source, tw_text_string(&got), (int)wanted, want);
+        fail_msg("%s:\n%.*s\ngave\n%s\nexpected\n%.*s", path, (int)bytes, source, tw_text_string(&got), (int)wanted,
+                 want);
     tw_text_free(&got);
     checks++;
 }
@@ -156,10 +159,13 @@ static void sources_give_what_the_files_say(void **state)
 /* Whatever allocation fails, compiling ends with an error and frees what it had. */
 static void every_failed_allocation_is_an_error(void **state)
 {
-    static const char source[] = "import triton\nimport triton.language as tl\n@triton.jit\ndef kernel(x, n, B: tl.constexpr):\n"
-                                 "    i = tl.arange(0, B)\n    for k in range(n):\n        v = tl.load(x + i)\n"
-                                 "        if k > 2:\n            v = tl.exp(v)\n        tl.store(x + i, tl.sum(v) + v)\n";
-    const tw_lang_arg args[] = {{"x", TW_LANG_ARG_POINTER, "*f32", NULL}, {"n", TW_LANG_ARG_SCALAR, "i32", NULL}, {"B", TW_LANG_ARG_CONSTANT, "16", NULL}};
+    static const char source[] =
+        "import triton\nimport triton.language as tl\n@triton.jit\ndef kernel(x, n, B: tl.constexpr):\n"
+        "    i = tl.arange(0, B)\n    for k in range(n):\n        v = tl.load(x + i)\n"
+        "        if k > 2:\n            v = tl.exp(v)\n        tl.store(x + i, tl.sum(v) + v)\n";
+    const tw_lang_arg args[] = {{"x", TW_LANG_ARG_POINTER, "*f32", NULL},
+                                {"n", TW_LANG_ARG_SCALAR, "i32", NULL},
+                                {"B", TW_LANG_ARG_CONSTANT, "16", NULL}};
     (void)state;
     for (int64_t nth = 1;; nth++) {
         tw_lang_program p = {0};
@@ -184,7 +190,8 @@ static void every_failed_allocation_is_an_error(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(sources_give_what_the_files_say), cmocka_unit_test(every_failed_allocation_is_an_error)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(sources_give_what_the_files_say),
+                                       cmocka_unit_test(every_failed_allocation_is_an_error)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     printf("# checks: %d\n", checks);
     return failed;

@@ -259,7 +259,8 @@ static bool pointer_cast(lowering *c, const node *n, val *v, sca to)
         return tw_lang_emit(c, n, tw_t_bitcast(c->g, wide_address, element, true), to, v);
     }
     if (to.kind != S_I64 && to.kind != S_U64 && to.kind != S_I1)
-        return tw_lang_error(c, n, "cannot cast %s to %s; expected int64 for an address", tw_lang_type_text(c, v), tw_sca[to.kind].name);
+        return tw_lang_error(c, n, "cannot cast %s to %s; expected int64 for an address", tw_lang_type_text(c, v),
+                             tw_sca[to.kind].name);
     if (!tw_lang_emit(c, n, tw_t_bitcast(c->g, v->v, TW_I64, false), number(S_I64), v))
         return false;
     return tw_lang_cast(c, n, v, to);

@@ -103,6 +103,7 @@ typedef enum {
     N_IF,        /* test, block, block or NULL */
     N_FOR,       /* target, iterable, block, else block or NULL */
     N_WHILE,     /* test, block, else block or NULL */
+    N_WITH,     /* contexts..., block: scopes of profilers and of warps, which mean nothing here */
     N_PASS,
     N_BREAK,
     N_CONTINUE,

@@ -161,7 +161,8 @@ static bool end_of_round(lowering *c, const node *n, tw_block *region, carried *
         fine = tw_vec_push(out, leaves.data[k]);
     }
     tw_vec_free(&leaves);
-    x->lost[i] = tw_arena_text(c->l->arena, "it is %s before the loop and %s after a round", tw_lang_type_text(c, &was), tw_lang_type_text(c, &is));
+    x->lost[i] = tw_arena_text(c->l->arena, "it is %s before the loop and %s after a round", tw_lang_type_text(c, &was),
+                               tw_lang_type_text(c, &is));
     if (used || !fine || !x->lost[i])
         return tw_lang_error(c, n, "'%s' is %s before the loop and %s after a round; expected one type (cast it)",
                              x->names.data[i], tw_lang_type_text(c, &was), tw_lang_type_text(c, &is));

@@ -494,6 +494,9 @@ static bool statement(lowering *c, const node *n)
         return raise_statement(c, n);
     case N_DEFINITION:
         return nested_function(c, n);
+    case N_WITH:
+        n = n->child[n->count - 1];
+        return tw_lang_statements(c, n->child, n->count);
     case N_BLOCK:
         return tw_lang_statements(c, n->child, n->count);
     default:

@@ -125,6 +125,24 @@ static node *loop(parser *p, node_kind kind)
     return loop;
 }
 
+/* with A as a, B: names after `as` are no variables of the kernel. */
+static node *with_statement(parser *p)
+{
+    uint32_t at = p->t->at;
+    node_list list = {0};
+    bool fine = true;
+    p->t++;
+    do {
+        node *context = tw_lang_parse_expression(p);
+        fine = context && tw_vec_push(&list, context);
+        if (fine && tw_lang_take_word(p, "as"))
+            fine = tw_lang_parse_expression(p) != NULL;
+    } while (fine && tw_lang_take_op(p, OP1(',')));
+    node *block = fine ? tw_lang_parse_block(p) : NULL;
+    fine = block && tw_vec_push(&list, block);
+    return finish(p, &list, at, N_WITH, fine);
+}
+
 static node *with_value(parser *p, node_kind kind, bool tuple)
 {
     uint32_t at = p->t->at;
@@ -223,10 +241,9 @@ static node *assignment(parser *p)
 
 node *tw_lang_parse_statement(parser *p)
 {
-    static const char *const foreign[] = {"try",    "with",     "class", "import", "from",
-                                          "global", "nonlocal", "del",   "async"};
-    static const char *const names[] = {"'try'",    "'with'",     "'class'", "'import'", "'import'",
-                                        "'global'", "'nonlocal'", "'del'",   "'async'"};
+    static const char *const foreign[] = {"try", "class", "import", "from", "global", "nonlocal", "del", "async"};
+    static const char *const names[] = {"'try'",    "'class'",    "'import'", "'import'",
+                                        "'global'", "'nonlocal'", "'del'",    "'async'"};
     if (p->t->kind == T_INDENT)
         return tw_lang_expected(p, "a statement of this block"), NULL;
     if (p->t->kind == T_OP && p->t->op == OP1('@')) { /* decorators of a nested function */
@@ -247,6 +264,8 @@ node *tw_lang_parse_statement(parser *p)
         return loop(p, N_FOR);
     if (tw_lang_at_word(p, "while"))
         return loop(p, N_WHILE);
+    if (tw_lang_at_word(p, "with"))
+        return with_statement(p);
     if (tw_lang_at_word(p, "def"))
         return nested_function(p);
     if (tw_lang_at_word(p, "return"))
