@@ -103,7 +103,7 @@ typedef enum {
     N_IF,        /* test, block, block or NULL */
     N_FOR,       /* target, iterable, block, else block or NULL */
     N_WHILE,     /* test, block, else block or NULL */
-    N_WITH,     /* contexts..., block: scopes of profilers and of warps, which mean nothing here */
+    N_WITH,      /* contexts..., block: scopes of profilers and of warps, which mean nothing here */
     N_PASS,
     N_BREAK,
     N_CONTINUE,
@@ -134,6 +134,8 @@ struct node {
     };
 };
 
+typedef tw_vec(node *) node_list;
+
 typedef struct parser {
     tw_lang *l;
     const source *s;
@@ -145,6 +147,11 @@ typedef struct parser {
 } parser;
 
 node *tw_lang_node(parser *p, node_kind kind, uint32_t at, int count, node *const *child);
+bool tw_lang_push_node(parser *p, node_list *list, node *n);
+/* Makes the node of a list and gives the list back. */
+node *tw_lang_node_of(parser *p, node_kind kind, uint32_t at, node_list *list, bool fine);
+node *tw_lang_parse_number(parser *p);
+node *tw_lang_parse_string(parser *p);
 bool tw_lang_expected(parser *p, const char *expected); /* an error at the current token */
 node *tw_lang_parse_expression(parser *p);              /* one expression: no commas outside brackets */
 node *tw_lang_parse_expressions(parser *p);             /* with commas a tuple */

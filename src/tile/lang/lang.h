@@ -22,8 +22,8 @@ typedef struct tw_lang_options {
 tw_lang *tw_lang_create(const tw_lang_options *options); /* NULL options: the defaults; NULL: no memory */
 void tw_lang_destroy(tw_lang *l);
 
-/* Adds a file and parses its kernels. An error concerns the file as a whole (too large, no memory); what is wrong inside
- * a kernel is in its tw_lang_kernel, host code around kernels is never an error. */
+/* Adds a file and parses its kernels. An error concerns the file as a whole (too large, no memory); what is wrong
+ * inside a kernel is in its tw_lang_kernel, host code around kernels is never an error. */
 tw_status tw_lang_add(tw_lang *l, const char *path, const char *text, size_t bytes);
 
 /* A function with @triton.jit. */

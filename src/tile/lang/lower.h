@@ -124,8 +124,8 @@ typedef struct frame {
     environment env;
     bool host;                /* a constexpr_function: numbers stay numbers */
     bool sealed;              /* a combine function: no memory, no control flow that branches at run time */
-    int loops;     /* around what is lowered now */
-    uint32_t place; /* of the call */
+    int loops;                /* around what is lowered now */
+    uint32_t place;           /* of the call */
     struct frame *defined_in; /* of a nested function */
 } frame;
 
@@ -248,7 +248,8 @@ static inline uint32_t op_of(const char *text)
 }
 
 /* ---- expressions, statements, calls ---- */
-bool tw_lang_evaluate(lowering *c, const node *n, val *out); /* lower_expression.c */
+bool tw_lang_evaluate(lowering *c, const node *n, val *out);  /* lower_expression.c */
+bool tw_lang_subscript(lowering *c, const node *n, val *out); /* lower_index.c */
 bool tw_lang_attribute(lowering *c, const node *n, const val *of, const char *name, val *out);
 bool tw_lang_meaning_value(lowering *c, const node *n, meaning m, val *out);
 bool tw_lang_type_call(lowering *c, const node *n, const val *type, const char *method, const val *arg, int args,

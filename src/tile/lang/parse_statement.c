@@ -2,8 +2,6 @@
  * is reached, so that a branch on a constant may hold it. */
 #include "tile/lang/internal.h"
 
-typedef tw_vec(node *) node_list;
-
 static node *finish(parser *p, node_list *list, uint32_t at, node_kind kind, bool fine)
 {
     node *n = fine ? tw_lang_node(p, kind, at, (int)list->count, list->data) : NULL;
