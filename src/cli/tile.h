@@ -10,7 +10,9 @@ enum { TILE_MOST_FILES = 256, TILE_MOST_ARGS = 160 };
 typedef struct tile_arg { /* --arg or --const */
     char name[64], type[64], text[512], input[512], output[512];
     bool constant, array, given_type;
-    tw_npy data; /* of an array */
+    tw_npy data;           /* of an array */
+    struct tile_arg *same; /* "&x": the array of another argument */
+    int buffer;            /* of the interpreter; -1: none yet */
     tw_dtype dtype;
     int64_t bits; /* of a scalar */
 } tile_arg;

@@ -3,6 +3,7 @@
  *   --arg x:*f32              a pointer (compile)          --arg n:i32          a scalar
  *   --arg x=in.npy            an array from a file         --arg x=in.npy:out.npy   and back into another one
  *   --arg out=@64x32,f32:out.npy   an array that the kernel fills; without :out.npy it is dropped
+ *   --arg y=&x                the array of another argument: the kernel works in place
  *   --arg n=1000  --arg n:i64=1000  --arg p=0.5            a scalar with its value
  *   --const BLOCK=128         a tl.constexpr, as Python writes it */
 #include <stdlib.h>
@@ -75,6 +76,7 @@ static void print_help(const char *command, const char *about, bool run)
     if (run)
         printf("  --arg x=in.npy           an array from a file; x=in.npy:out.npy writes it back into another one\n"
                "  --arg x=@64x32,f32:o.npy an array for results; without :o.npy it is dropped\n"
+               "  --arg y=&x               the array of another argument\n"
                "  --arg n=1000             a scalar (i32 or f32, n:i64=1000 for another dtype), None, True\n"
                "  --grid X,Y,Z             how many program instances\n");
     else
@@ -247,10 +249,34 @@ static tw_status load_arg(tile_arg *a)
     return TW_OK;
 }
 
-tw_status tile_load(tile_request *r)
+static tile_arg *arg_named(tile_request *r, const char *name)
 {
     for (int i = 0; i < r->args; i++)
-        TW_TRY(load_arg(&r->arg[i]));
+        if (!strcmp(r->arg[i].name, name))
+            return &r->arg[i];
+    return NULL;
+}
+
+static tw_status share_array(tile_request *r, tile_arg *a)
+{
+    tile_arg *other = arg_named(r, a->text + 1);
+    if (!other || other == a || *other->text == '&')
+        return tw_error(TW_ERR_VALUE, "--arg %s=%s; expected the name of another argument with an array", a->name,
+                        a->text);
+    a->same = other;
+    a->array = true;
+    return TW_OK;
+}
+
+tw_status tile_load(tile_request *r)
+{
+    for (int i = 0; i < r->args; i++) {
+        r->arg[i].buffer = -1;
+        TW_TRY(*r->arg[i].text == '&' && !r->arg[i].constant ? share_array(r, &r->arg[i]) : load_arg(&r->arg[i]));
+    }
+    for (int i = 0; i < r->args; i++)
+        if (r->arg[i].same)
+            r->arg[i].dtype = r->arg[i].same->dtype;
     return TW_OK;
 }
 
@@ -266,14 +292,6 @@ tw_status tile_save(tile_request *r)
         TW_TRY(tw_npy_write(r->arg[i].output, &n));
     }
     return TW_OK;
-}
-
-static tile_arg *arg_named(tile_request *r, const char *name)
-{
-    for (int i = 0; i < r->args; i++)
-        if (!strcmp(r->arg[i].name, name))
-            return &r->arg[i];
-    return NULL;
 }
 
 static int64_t scalar_bits(tw_dtype dtype, const char *text)
@@ -307,9 +325,14 @@ tw_status tile_bind(tile_request *r, tw_tile_buffer *buffer, int *buffers, tw_ti
         if (tw_dtype_size(p->dtype) != tw_dtype_size(a->dtype))
             return tw_error(TW_ERR_DTYPE, "argument '%s' is %s and its array %s", p->name, p->type,
                             tw_dtype_name(a->dtype));
-        buffer[*buffers] =
-            (tw_tile_buffer){a->data.data, (size_t)a->data.count * tw_dtype_size(a->dtype), a->name, *a->input != '\0'};
-        argument[i].buffer = (*buffers)++;
+        tile_arg *owner = a->same ? a->same : a;
+        if (owner->buffer < 0) {
+            owner->buffer = (*buffers)++;
+            buffer[owner->buffer] =
+                (tw_tile_buffer){owner->data.data, (size_t)owner->data.count * tw_dtype_size(owner->dtype), owner->name,
+                                 *owner->input != '\0'};
+        }
+        argument[i].buffer = owner->buffer;
     }
     *run = (tw_tile_run){.grid = {r->grid[0], r->grid[1], r->grid[2]},
                          .buffer = buffer,
