@@ -46,10 +46,10 @@
                 r[i] = (T)(x ^ y);                                                                                     \
                 break;                                                                                                 \
             case TW_T_SHL:                                                                                             \
-                r[i] = (U)y >= width ? 0 : (T)((uint64_t)x << y);                                                      \
+                r[i] = (T)((U)y >= width ? 0 : (uint64_t)x << y);                                                      \
                 break;                                                                                                 \
             case TW_T_SHR:                                                                                             \
-                r[i] = (U)y >= width ? (T)(SIGNED && (x >> (width - 1) & 1) ? -1 : 0) : (T)(x >> y);                   \
+                r[i] = (T)((U)y >= width ? (SIGNED && (x >> (width - 1) & 1) ? -1 : 0) : x >> y);                      \
                 break;                                                                                                 \
             case TW_T_MULHI:                                                                                           \
                 r[i] = (T)(width == 64 ? high_half((uint64_t)x, (uint64_t)y)                                           \

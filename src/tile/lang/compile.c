@@ -407,14 +407,13 @@ tw_status tw_lang_compile(tw_lang *l, const char *kernel, const tw_lang_arg *arg
         compilation *x = tw_alloc_zero(1, sizeof *x);
         if (!x)
             return TW_ERR_MEMORY;
-        if (start(&x->c, l, &l->d, kernel)) {
-            x->top = (frame){.f = f};
-            x->c.frame = &x->top;
-            if (lower_kernel(x, args, count, config, program))
-                program->graph = x->c.g;
-            else
-                tw_graph_destroy(x->c.g);
-        }
+        x->top = (frame){.f = f};
+        bool fine = start(&x->c, l, &l->d, kernel);
+        x->c.frame = &x->top;
+        if (fine && lower_kernel(x, args, count, config, program))
+            program->graph = x->c.g;
+        else
+            tw_graph_destroy(x->c.g);
         finish(&x->c);
         tw_free(x);
     }
@@ -439,11 +438,11 @@ int tw_lang_config_count(tw_lang *l, const char *kernel)
     lowering c;
     val list;
     int count = 0;
-    if (f && start(&c, l, &ignored, kernel)) {
-        if (configurations(&c, f, &list))
-            count = TW_MIN(list.count, MOST_CONFIGS);
-        tw_graph_destroy(c.g);
-        finish(&c);
-    }
+    if (!f)
+        return 0;
+    if (start(&c, l, &ignored, kernel) && configurations(&c, f, &list))
+        count = TW_MIN(list.count, MOST_CONFIGS);
+    tw_graph_destroy(c.g);
+    finish(&c);
     return count;
 }

@@ -191,6 +191,7 @@ typedef struct binding {
     const char *from;   /* IMPORT: "triton.language"; with leading dots as written */
     const char *member; /* IMPORT of a name; NULL: the module itself */
     scope *inside;      /* CLASS: its names */
+    int previous;       /* the binding of the same name before it, as an index + 1; 0: none */
     uint32_t at;
 } binding;
 
@@ -199,6 +200,8 @@ struct scope {
     module *module;
     binding *item;
     int count, room;
+    tw_map *last;     /* by name: its last binding, as an index + 1 */
+    scope *next;      /* of all, for their end */
     bool open;        /* `from x import *`: any name may be defined */
     bool class_scope; /* names are not visible from functions inside */
 };
@@ -233,6 +236,7 @@ struct tw_lang {
     tw_map *names;
     module *first, *last;
     module *prelude;
+    scope *scopes;
     tw_vec(function *) kernels;
     bool memory_failed;
     diagnostic d; /* of the last compilation */

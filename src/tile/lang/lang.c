@@ -59,6 +59,8 @@ void tw_lang_destroy(tw_lang *l)
         tw_vec_free(&l->prelude->tokens);
     for (module *m = l->first; m; m = m->next)
         tw_vec_free(&m->tokens);
+    for (scope *s = l->scopes; s; s = s->next)
+        tw_map_destroy(s->last);
     tw_vec_free(&l->kernels);
     tw_text_free(&l->notes);
     tw_map_destroy(l->names);

@@ -91,6 +91,7 @@ bool tw_lang_define(lowering *c, const char *name, val v)
         *known = v;
         return true;
     }
+    c->steps += e->count / 16; /* variables are searched one by one: many of them are work */
     if (e->count == e->room) {
         int room = TW_MAX(16, 2 * e->room);
         variable *grown = tw_arena_alloc(c->l->arena, (size_t)room * sizeof *grown);

@@ -25,15 +25,15 @@ static scope *new_scope(module *m, scope *parent)
     }
     s->parent = parent;
     s->module = m;
+    s->next = m->l->scopes;
+    m->l->scopes = s;
     return s;
 }
 
 binding *tw_lang_find(scope *s, const char *name)
 {
-    for (int i = s->count - 1; i >= 0; i--)
-        if (s->item[i].name == name)
-            return &s->item[i];
-    return NULL;
+    uintptr_t last = s->last ? (uintptr_t)tw_map_get(s->last, tw_key_pointer(name)) : 0;
+    return last ? &s->item[last - 1] : NULL;
 }
 
 binding *tw_lang_bind(module *m, scope *s, const char *name, binding_kind kind, uint32_t at)
@@ -51,8 +51,15 @@ binding *tw_lang_bind(module *m, scope *s, const char *name, binding_kind kind, 
         s->item = grown;
         s->room = room;
     }
+    if (!s->last && !(s->last = tw_map_create())) {
+        m->l->memory_failed = true;
+        return &nowhere;
+    }
     binding *b = &s->item[s->count++];
-    *b = (binding){.name = name, .kind = kind, .at = at};
+    *b = (binding){
+        .name = name, .kind = kind, .at = at, .previous = (int)(uintptr_t)tw_map_get(s->last, tw_key_pointer(name))};
+    if (!tw_map_put(s->last, tw_key_pointer(name), (void *)(uintptr_t)s->count))
+        m->l->memory_failed = true;
     return b;
 }
 
@@ -143,12 +150,11 @@ static bool is_triton_jit(scanner *x, scope *s, const node *n)
         return !strcmp(n->name, "jit") && n->child[0]->kind == N_NAME && !strcmp(n->child[0]->name, "triton");
     if (n->kind != N_NAME || strcmp(n->name, "jit") != 0)
         return false;
-    for (; s; s = s->parent)
-        for (int i = 0; i < s->count; i++)
-            if (s->item[i].name == n->name && s->item[i].kind == BIND_IMPORT &&
-                (!strncmp(s->item[i].from, "triton", 6) || ends_with(s->item[i].from, "..runtime.jit")))
-                return true;
     (void)x;
+    for (; s; s = s->parent)
+        for (const binding *b = tw_lang_find(s, n->name); b; b = b->previous ? &s->item[b->previous - 1] : NULL)
+            if (b->kind == BIND_IMPORT && (!strncmp(b->from, "triton", 6) || ends_with(b->from, "..runtime.jit")))
+                return true;
     return false;
 }
 

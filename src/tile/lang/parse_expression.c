@@ -407,7 +407,9 @@ static node *power(parser *p)
     if (!x || !at_op(p, OP2('*', '*')))
         return x;
     p->t++;
-    node *pair[2] = {x, unary(p)}, *n = pair[1] ? tw_lang_node(p, N_BINARY, x->at, 2, pair) : NULL;
+    node *pair[2] = {x, deeper(p) ? unary(p) : NULL};
+    node *n = pair[1] ? tw_lang_node(p, N_BINARY, x->at, 2, pair) : NULL;
+    p->depth--;
     if (n)
         n->op = OP2('*', '*');
     return n;

@@ -1,7 +1,7 @@
 /* What names mean. */
 #include "tile/lang/resolve.h"
 
-enum { MOST_HOPS = 24 }; /* imports of imports */
+enum { MOST_HOPS = 24, MOST_TRIES = 64 }; /* imports of imports; bindings of one name that are looked at */
 
 static meaning resolve(scope *s, const char *name, int hops);
 
@@ -234,15 +234,19 @@ static meaning meaning_of(module *m, scope *s, const binding *b, int hops)
     }
 }
 
+static const binding *before(const scope *s, const binding *b)
+{
+    return b->previous ? &s->item[b->previous - 1] : NULL;
+}
+
 /* The last binding of a name wins, but one that nobody can know gives way to one before it: `try: from triton...
  * except: x = None` means what Triton has. */
 static meaning best_of(scope *s, const char *name, int hops)
 {
     meaning best = {0};
-    for (int i = s->count - 1; i >= 0; i--) {
-        if (s->item[i].name != name)
-            continue;
-        meaning m = meaning_of(s->module, s, &s->item[i], hops);
+    const binding *b = tw_lang_find(s, name);
+    for (int tries = 0; b && tries < MOST_TRIES; tries++, b = before(s, b)) {
+        meaning m = meaning_of(s->module, s, b, hops);
         bool vague = m.kind == IS_OPAQUE || m.kind == IS_NOTHING || m.kind == IS_CLASS ||
                      (m.kind == IS_MODULE && !has_meaning(m.path)) ||
                      (m.kind == IS_EXPRESSION && m.value->kind == N_NONE);
@@ -256,10 +260,9 @@ static meaning best_of(scope *s, const char *name, int hops)
 
 static meaning from_stars(scope *s, const char *name, int hops)
 {
-    for (int i = 0; i < s->count; i++) {
-        if (s->item[i].kind != BIND_IMPORT || s->item[i].name[0] != '*')
-            continue;
-        meaning of = module_named(s->module, s->item[i].from);
+    const binding *b = tw_lang_find(s, tw_lang_intern(s->module->l, "*", 1));
+    for (int tries = 0; b && tries < MOST_TRIES; tries++, b = before(s, b)) {
+        meaning of = module_named(s->module, b->from);
         meaning m = of.kind == IS_OPAQUE ? (meaning){0} : member(s->module->l, of, name, hops + 1);
         if (m.kind && m.kind != IS_OPAQUE)
             return m;
