@@ -28,7 +28,7 @@ def tensor(case, name, value):
 
 def expected(case):
     if case.reference:
-        return {case.reference[0]: case.reference[1]}
+        return case.reference
     args = {n: tensor(case, n, v) for n, v in case.args.items()}
     getattr(kernels, case.kernel)[case.grid](**args, **case.consts)
     out = {}

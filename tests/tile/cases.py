@@ -1,5 +1,6 @@
 """What kernels.py runs on: each case is a kernel, its arguments, a grid, and how near the results must be."""
 import numpy as np
+import torch
 
 BF16 = "bf16"  # no dtype of numpy: its bits travel as uint16
 
@@ -8,7 +9,7 @@ class Case:
     def __init__(self, kernel, args, grid, consts=None, near=0.0, types=None, reference=None):
         self.kernel, self.args, self.grid, self.consts = kernel, args, grid, consts or {}
         self.near, self.types = near, types or {}  # types: of arrays whose dtype numpy has no name for
-        self.reference = reference  # name of a result and its value: for what this Triton no longer has
+        self.reference = reference  # results by name: where this Triton's interpreter has nothing, or is known to be wrong
 
 
 def rng(seed):
@@ -18,6 +19,10 @@ def rng(seed):
 def bf16(x):
     bits = np.asarray(x, np.float32).view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def from_bf16(bits):
+    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def floats(seed, shape, dtype):
@@ -144,7 +149,7 @@ def products():
                            dict(BLOCK_M=32, BLOCK_N=16, BLOCK_K=16, GROUP_M=2, ACTIVATION=act), 1e-5 if dtype == "float32" else 6e-3)
             yield Case("matmul_block_pointers", dict(a_ptr=a, b_ptr=b, c_ptr=empty((m, n), dtype), M=m, N=n, K=k, stride_am=k, stride_bk=n, stride_cm=n),
                        (cdiv(m, 32), cdiv(n, 16)), dict(BLOCK_M=32, BLOCK_N=16, BLOCK_K=16), 1e-5 if dtype == "float32" else 6e-3,
-                       reference=("c_ptr", (a.astype(np.float64) @ b.astype(np.float64)).astype(dtype)))
+                       reference={"c_ptr": (a.astype(np.float64) @ b.astype(np.float64)).astype(dtype)})
         for raw in (True, False):
             a, b = rng(1).integers(-128, 128, (m, k)).astype(np.int8), rng(2).integers(-128, 128, (k, n)).astype(np.int8)
             yield Case("matmul_int8", dict(a_ptr=a, b_ptr=b, scale_ptr=floats(3, n, "float32"), c_ptr=empty((m, n), "int32" if raw else "float32"), M=m, N=n, K=k),
@@ -241,6 +246,46 @@ def memory():
             yield Case("unrolled", dict(x_ptr=floats(1, n, "float32"), out_ptr=empty(n, "float32"), n=n), (cdiv(n, 32),), dict(TAPS=taps, BLOCK=32), 1e-6)
 
 
+def unusual():
+    x = np.concatenate([floats(1, 200, "float32") * 50, floats(2, 100, "float32") * 1e-2, np.array([0.0, -0.0, 447.0, 448.0, -448.0, 2.0**-9, 2.0**-10, 3 * 2.0**-11], np.float32)])
+    for kind, dtype in (("*f8e4nv", torch.float8_e4m3fn), ("*f8e5", torch.float8_e5m2)):  # Triton's interpreter loses the carry of a rounded mantissa
+        f8 = torch.from_numpy(x.astype(np.float32)).to(dtype)
+        yield Case("to_f8", dict(x_ptr=x.astype(np.float32), out_ptr=empty(len(x), "uint8"), back_ptr=empty(len(x), "float32"), n=len(x)), (3,), dict(BLOCK=128),
+                   types={"out_ptr": kind}, reference={"out_ptr": f8.view(torch.uint8).numpy(), "back_ptr": f8.float().numpy()})
+    yield Case("truncated", dict(x_ptr=x.astype(np.float32), out_ptr=empty(len(x), "float32"), n=len(x)), (3,), dict(BLOCK=128))
+    for a_format, b_format in (("e4m3", "e4m3"), ("e2m1", "e2m1"), ("e5m2", "e4m3"), ("e2m1", "e4m3")):
+        m, n, k = 32, 16, 64
+        bits = [np.where((v & 0x7C) == 0x7C, 0x30, v).astype(np.uint8) for v in
+                (rng(1).integers(0, 256, (m, k // 2 if a_format == "e2m1" else k)), rng(2).integers(0, 256, (k // 2 if b_format == "e2m1" else k, n)))]
+        scales = [rng(s).integers(120, 134, (r, k // 32)).astype(np.uint8) for s, r in ((3, m), (4, n))]
+        yield Case("scaled_product", dict(a_ptr=bits[0], a_scale_ptr=scales[0], b_ptr=bits[1], b_scale_ptr=scales[1], c_ptr=empty((m, n), "float32")), (1,),
+                   dict(M=m, N=n, K=k, PACK=True, A_FORMAT=a_format, B_FORMAT=b_format), 1e-5)
+    for n in (5, 200):
+        for dtype in (BF16, "float16"):
+            names = kinds(("x_ptr", "y_ptr", "out_ptr"), dtype)
+            yield Case("half_precision", dict(x_ptr=floats(1, n, dtype), y_ptr=floats(2, n, dtype), out_ptr=empty(n, dtype), n=n), (cdiv(n, 64),), dict(BLOCK=64), tolerance(dtype), names)
+        x, y = floats(1, n, BF16), floats(2, n, BF16)  # Triton's interpreter adds the bits of bf16
+        yield Case("add", dict(x_ptr=x, y_ptr=y, out_ptr=empty(n, BF16), n=n), (cdiv(n, 64),), dict(BLOCK=64), 0, kinds(("x_ptr", "y_ptr", "out_ptr"), BF16),
+                   {"out_ptr": from_bf16(bf16(from_bf16(x) + from_bf16(y)))})
+    a, b = floats(1, (40, 24), BF16), floats(2, (24, 30), BF16)
+    yield Case("matmul", dict(a_ptr=a, b_ptr=b, c_ptr=empty((40, 30), BF16), M=40, N=30, K=24, stride_am=24, stride_ak=1, stride_bk=30, stride_bn=1, stride_cm=30, stride_cn=1),
+               (cdiv(40, 32) * 2,), dict(BLOCK_M=32, BLOCK_N=16, BLOCK_K=16, GROUP_M=2, ACTIVATION="relu"), 1.6e-2, kinds(("a_ptr", "b_ptr", "c_ptr"), BF16),
+               {"c_ptr": np.maximum(from_bf16(a) @ from_bf16(b), 0)})
+    for m, n in ((4, 8), (2, 64)):
+        for dtype in ("int32", "float32"):
+            x = rng(n).integers(0, 30, (m, n)).astype(dtype)
+            yield Case("extremes", dict(x_ptr=x, out_ptr=empty((m, 8), dtype)), (1,), dict(M=m, N=n))
+    yield Case("exchange", dict(x_ptr=np.arange(3, dtype=np.int32), lock_ptr=np.zeros(1, np.int32), out_ptr=empty(14, "int32"), n=7), (7,))
+    for steps in (0, 1, 4):
+        for n in (0, 7):
+            yield Case("flow", dict(x_ptr=np.array([3, 0, 8, 3, 9, 5, 7, 2], np.int32), out_ptr=empty(8, "int32"), n=n), (8,), dict(STEPS=steps))
+    for shape in ((2, 4, 8), (4, 2, 2)):
+        for dtype in ("float32", "int32"):
+            x = rng(3).integers(-9, 9, shape).astype(dtype)
+            yield Case("three_dimensions", dict(x_ptr=x, out_ptr=empty(shape, dtype)), (1,), dict(A=shape[0], B=shape[1], C=shape[2]))
+    yield Case("through_addresses", dict(address_ptr=empty(16, "int32"), out_ptr=floats(1, 16, "float32"), n=13), (1,), dict(BLOCK=16))
+
+
 def every():
-    for part in (elementwise, random_numbers, rows, products, along_axes, memory):
+    for part in (elementwise, random_numbers, rows, products, along_axes, memory, unusual):
         yield from part()

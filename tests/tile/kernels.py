@@ -702,3 +702,136 @@ def unrolled(x_ptr, out_ptr, n, TAPS: tl.constexpr, BLOCK: tl.constexpr):
     for t in range(TAPS - 1, -1, -1):
         acc = acc * 0.5 + t
     tl.store(out_ptr + i, acc, mask=i < n)
+
+
+# ---- less usual: 8-bit floats, rounding towards 0, microscaled products, tuples, pointers to pointers
+
+@triton.jit
+def to_f8(x_ptr, out_ptr, back_ptr, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    y = tl.load(x_ptr + i, mask=i < n, other=0.0).to(out_ptr.dtype.element_ty)
+    tl.store(out_ptr + i, y, mask=i < n)
+    tl.store(back_ptr + i, y.to(tl.float32), mask=i < n)
+
+
+@triton.jit
+def truncated(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + i, mask=i < n, other=0.0)
+    tl.store(out_ptr + i, x.to(tl.bfloat16, fp_downcast_rounding="rtz").to(tl.float32), mask=i < n)
+
+
+@triton.jit
+def scaled_product(a_ptr, a_scale_ptr, b_ptr, b_scale_ptr, c_ptr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
+                   PACK: tl.constexpr, A_FORMAT: tl.constexpr, B_FORMAT: tl.constexpr):
+    m = tl.arange(0, M)
+    n = tl.arange(0, N)
+    ka = tl.arange(0, K // 2 if A_FORMAT == "e2m1" else K)
+    kb = tl.arange(0, K // 2 if B_FORMAT == "e2m1" else K)
+    g = tl.arange(0, K // 32)
+    a = tl.load(a_ptr + m[:, None] * ka.shape[0] + ka[None, :])
+    b = tl.load(b_ptr + kb[:, None] * N + n[None, :])
+    a_scale = tl.load(a_scale_ptr + m[:, None] * (K // 32) + g[None, :])
+    b_scale = tl.load(b_scale_ptr + n[:, None] * (K // 32) + g[None, :])
+    c = tl.dot_scaled(a, a_scale, A_FORMAT, b, b_scale, B_FORMAT)
+    tl.store(c_ptr + m[:, None] * N + n[None, :], c)
+
+
+@triton.jit
+def half_precision(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + i, mask=i < n, other=1.0).to(tl.float32)
+    y = tl.load(y_ptr + i, mask=i < n, other=1.0).to(tl.float32)
+    tl.store(out_ptr + i, (x * y + x / (1.0 + y * y)).to(out_ptr.dtype.element_ty), mask=i < n)
+
+
+@triton.jit
+def two_largest(v1, s1, v2, s2):
+    high = tl.maximum(v1, v2)
+    low = tl.maximum(tl.minimum(v1, v2), tl.maximum(s1, s2))
+    return high, low
+
+
+@triton.jit
+def extremes(x_ptr, out_ptr, M: tl.constexpr, N: tl.constexpr):
+    x = tl.load(x_ptr + tl.arange(0, M)[:, None] * N + tl.arange(0, N)[None, :])
+    first, second = tl.reduce((x, tl.full([M, N], -1000, x.dtype)), 1, two_largest)
+    value, index = tl.max(x, 1, return_indices=True)
+    least, where = tl.min(x, axis=1, return_indices=True, return_indices_tie_break_left=True)
+    kept = tl.sum(x, 1, keep_dims=True) + tl.max(x, 0, keep_dims=True)
+    out = out_ptr + tl.arange(0, M) * 8
+    tl.store(out, first)
+    tl.store(out + 1, second)
+    tl.store(out + 2, value)
+    tl.store(out + 3, index)
+    tl.store(out + 4, least)
+    tl.store(out + 5, where)
+    tl.store(out + 6, tl.sum(kept, 1))
+    tl.store(out + 7, tl.sum(x))
+
+
+@triton.jit
+def exchange(x_ptr, lock_ptr, out_ptr, n):
+    pid = tl.program_id(0)
+    old = tl.atomic_xchg(x_ptr + pid % 3, pid + 100)
+    seen = tl.atomic_cas(lock_ptr, pid, pid + 1)
+    tl.store(out_ptr + 2 * pid, old)
+    tl.store(out_ptr + 2 * pid + 1, seen)
+
+
+@triton.jit
+def pair(x, y, SWAP: tl.constexpr):
+    if SWAP:
+        return y, x
+    return x, y
+
+
+@triton.jit
+def flow(x_ptr, out_ptr, n, STEPS: tl.constexpr):
+    pid = tl.program_id(0)
+    a = tl.load(x_ptr + pid)
+    b = pid
+    total = 0
+    for i in tl.static_range(STEPS):
+        a, b = pair(a, b, i % 2 == 0)
+        if a > b:
+            if a % 2 == 0:
+                total += a
+            else:
+                total -= b
+        elif a == b:
+            total = total * 2
+        else:
+            total += 1 if b > 5 else 3
+    i = 0
+    while i < n:
+        inner = 0
+        for j in range(i, n, 2):
+            inner += j * a
+        total += inner
+        i += 3
+    if (total > 0 and a > 2) or not (b < 4):
+        total = -total
+    tl.store(out_ptr + pid, total)
+
+
+@triton.jit
+def three_dimensions(x_ptr, out_ptr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr):
+    a = tl.arange(0, A)[:, None, None]
+    b = tl.arange(0, B)[None, :, None]
+    c = tl.arange(0, C)[None, None, :]
+    x = tl.load(x_ptr + a * (B * C) + b * C + c)
+    y = tl.sum(x, axis=1)
+    z = tl.permute(x, (2, 0, 1))
+    w = tl.reshape(z, (C * A, B))
+    r = tl.max(w, 0)[None, :, None] + y[:, None, :] + tl.cumsum(x, 1)
+    tl.store(out_ptr + a * (B * C) + b * C + c, r)
+
+
+@triton.jit
+def through_addresses(address_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    i = tl.arange(0, BLOCK)
+    base = out_ptr.to(tl.pointer_type(tl.int32))
+    bits = tl.load(base + i, mask=i < n, other=0)
+    tl.store(address_ptr + i, bits ^ 1, mask=i < n)
+    tl.store(base + i, bits + 1, mask=i < n)
