@@ -76,7 +76,8 @@ def difference(case, want, got):
             continue
         a64, b64 = a.astype(np.float64), b.astype(np.float64)
         scale = np.maximum(np.abs(a64), 1.0)
-        bad = ~((np.abs(a64 - b64) <= case.near * scale) | (a64 == b64) | (np.isnan(a64) & np.isnan(b64)))
+        with np.errstate(invalid="ignore"):
+            bad = ~((np.abs(a64 - b64) <= case.near * scale) | (a64 == b64) | (np.isnan(a64) & np.isnan(b64)))
         if bad.any():
             at = tuple(map(int, np.argwhere(bad)[0]))
             return f"{n}{list(at)}: {b[at]}, expected {a[at]} within {case.near}"

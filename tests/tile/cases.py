@@ -286,6 +286,58 @@ def unusual():
     yield Case("through_addresses", dict(address_ptr=empty(16, "int32"), out_ptr=floats(1, 16, "float32"), n=13), (1,), dict(BLOCK=16))
 
 
+def toward_zero(q, x, y):
+    exact = x.astype(np.longdouble) / y.astype(np.longdouble)
+    beyond = np.abs(q.astype(np.longdouble)) > np.abs(exact)
+    return np.where(beyond, np.nextafter(q, np.zeros_like(q)), q)
+
+
+def libdevice():
+    n = 200
+    bits32 = rng(5).integers(-2**31, 2**31, n).astype(np.int32)
+    bits32[:3] = (0, 1, -1)
+    strings = [format(int(v) & 0xFFFFFFFF, "032b") for v in bits32]
+    whole = {"popc": [s.count("1") for s in strings], "clz": [len(s) - len(s.lstrip("0")) for s in strings],
+             "ffs": [0 if "1" not in s else len(s) - s.rindex("1") for s in strings], "brev": [int(s[::-1], 2) - (1 << 32 if s[-1] == "1" else 0) for s in strings]}
+    for name, want in whole.items():
+        yield Case("libdevice_one", dict(x_ptr=bits32, out_ptr=empty(n, "int32"), n=n), (1,), dict(WHICH=name, BLOCK=256), reference={"out_ptr": np.array(want, np.int32)})
+    unit, any_, positive, above = (lambda d: np.tanh(floats(1, n, d))), (lambda d: floats(2, n, d) * 3), (lambda d: np.abs(floats(3, n, d)) + 0.01), (lambda d: np.abs(floats(4, n, d)) + 1)
+    half_away = lambda x: np.sign(x) * np.floor(np.abs(x) + 0.5)  # noqa: E731
+    with_special = lambda d: np.concatenate([floats(2, n - 6, d) * 3, np.array([0.5, -0.5, 2.5, np.inf, -np.inf, np.nan], d)])  # noqa: E731
+    erf = lambda x: torch.erf(torch.from_numpy(x)).numpy()  # noqa: E731
+    real = {"tanh": (with_special, np.tanh), "expm1": (with_special, np.expm1), "log1p": (positive, np.log1p), "asin": (unit, np.arcsin), "acos": (unit, np.arccos), "atan": (with_special, np.arctan),
+            "tan": (any_, np.tan), "sinh": (with_special, np.sinh), "cosh": (with_special, np.cosh), "asinh": (with_special, np.arcsinh), "acosh": (above, np.arccosh), "atanh": (unit, np.arctanh),
+            "exp10": (with_special, lambda x: 10.0**x), "log10": (positive, np.log10), "round": (with_special, half_away), "rint": (with_special, np.rint), "nearbyint": (with_special, np.rint),
+            "trunc": (with_special, np.trunc), "cbrt": (with_special, np.cbrt), "exp": (with_special, np.exp), "exp2": (with_special, np.exp2), "log": (positive, np.log), "log2": (positive, np.log2),
+            "sqrt": (positive, np.sqrt), "rsqrt": (positive, lambda x: 1 / np.sqrt(x)), "sin": (any_, np.sin), "cos": (any_, np.cos), "erf": (with_special, erf), "erfc": (any_, lambda x: 1 - erf(x)),
+            "floor": (with_special, np.floor), "ceil": (with_special, np.ceil), "abs": (any_, np.abs), "saturatef": (any_, lambda x: np.clip(x, 0, 1)), "fast_expf": (any_, np.exp),
+            "fast_tanhf": (with_special, np.tanh)}
+    for name, (domain, function) in real.items():
+        for dtype in ("float32", "float64"):
+            x = domain(dtype).astype(dtype)
+            want = function(x.astype(np.float64)).astype(dtype)
+            near = 0 if name in ("round", "rint", "nearbyint", "trunc", "floor", "ceil", "abs") else 5e-6 if dtype == "float32" else 1e-11
+            if name in ("tan", "sinh", "cosh", "exp", "exp10", "expm1"):
+                near *= 4
+            yield Case("libdevice_one", dict(x_ptr=x, out_ptr=empty(n, dtype), n=n), (1,), dict(WHICH=name, BLOCK=256), near, reference={"out_ptr": want})
+    tests = {"isnan": np.isnan, "isinf": np.isinf, "finitef": np.isfinite, "signbit": np.signbit, "llrint": np.rint, "llround": half_away, "float_as_int": None}
+    for name, function in tests.items():
+        x = with_special("float32") if not name.startswith("ll") else any_("float32")
+        out = "int64" if name.startswith("ll") else "int32"
+        want = x.view(np.int32) if function is None else function(x).astype(out)
+        yield Case("libdevice_one", dict(x_ptr=x, out_ptr=empty(n, out), n=n), (1,), dict(WHICH=name, BLOCK=256), reference={"out_ptr": want})
+    two = {"pow": lambda x, y: np.abs(x)**y, "atan2": np.arctan2, "fmod": np.fmod, "copysign": np.copysign, "hypot": np.hypot, "div_rn": np.divide, "div_rz": None,
+           "fdim": lambda x, y: np.where(x > y, x - y, 0), "remainder": lambda x, y: x - np.rint(x / y) * y, "add_rn": np.add, "mul_rn": np.multiply}
+    for name, function in two.items():
+        for dtype in ("float32", "float64"):
+            x, y = floats(1, n, dtype), floats(2, n, dtype)
+            x = np.abs(x) if name == "pow" else x
+            want = toward_zero(x / y, x, y) if function is None else function(x, y).astype(dtype)
+            exact = name in ("fmod", "copysign", "div_rn", "add_rn", "mul_rn", "fdim") or (name == "div_rz" and dtype == "float32")
+            yield Case("libdevice_two", dict(x_ptr=x, y_ptr=y, out_ptr=empty(n, dtype), n=n), (1,), dict(WHICH=name, BLOCK=256),
+                       0 if exact else 5e-6 if dtype == "float32" else 1e-12, reference={"out_ptr": want})
+
+
 def every():
-    for part in (elementwise, random_numbers, rows, products, along_axes, memory, unusual):
+    for part in (elementwise, random_numbers, rows, products, along_axes, memory, unusual, libdevice):
         yield from part()

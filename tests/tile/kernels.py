@@ -835,3 +835,134 @@ def through_addresses(address_ptr, out_ptr, n, BLOCK: tl.constexpr):
     bits = tl.load(base + i, mask=i < n, other=0)
     tl.store(address_ptr + i, bits ^ 1, mask=i < n)
     tl.store(base + i, bits + 1, mask=i < n)
+
+
+# ---- libdevice: its functions fail in Triton's interpreter; NumPy is what they are compared with
+
+@triton.jit
+def libdevice_one(x_ptr, out_ptr, n, WHICH: tl.constexpr, BLOCK: tl.constexpr):
+    i = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + i, mask=i < n, other=1)
+    if WHICH == "tanh":
+        y = libdevice.tanh(x)
+    elif WHICH == "expm1":
+        y = libdevice.expm1(x)
+    elif WHICH == "log1p":
+        y = libdevice.log1p(x)
+    elif WHICH == "asin":
+        y = libdevice.asin(x)
+    elif WHICH == "acos":
+        y = libdevice.acos(x)
+    elif WHICH == "atan":
+        y = libdevice.atan(x)
+    elif WHICH == "tan":
+        y = libdevice.tan(x)
+    elif WHICH == "sinh":
+        y = libdevice.sinh(x)
+    elif WHICH == "cosh":
+        y = libdevice.cosh(x)
+    elif WHICH == "asinh":
+        y = libdevice.asinh(x)
+    elif WHICH == "acosh":
+        y = libdevice.acosh(x)
+    elif WHICH == "atanh":
+        y = libdevice.atanh(x)
+    elif WHICH == "exp10":
+        y = libdevice.exp10(x)
+    elif WHICH == "log10":
+        y = libdevice.log10(x)
+    elif WHICH == "round":
+        y = libdevice.round(x)
+    elif WHICH == "rint":
+        y = libdevice.rint(x)
+    elif WHICH == "nearbyint":
+        y = libdevice.nearbyint(x)
+    elif WHICH == "trunc":
+        y = libdevice.trunc(x)
+    elif WHICH == "cbrt":
+        y = libdevice.cbrt(x)
+    elif WHICH == "exp":
+        y = libdevice.exp(x)
+    elif WHICH == "exp2":
+        y = libdevice.exp2(x)
+    elif WHICH == "log":
+        y = libdevice.log(x)
+    elif WHICH == "log2":
+        y = libdevice.log2(x)
+    elif WHICH == "sqrt":
+        y = libdevice.sqrt(x)
+    elif WHICH == "rsqrt":
+        y = libdevice.rsqrt(x)
+    elif WHICH == "sin":
+        y = libdevice.sin(x)
+    elif WHICH == "cos":
+        y = libdevice.cos(x)
+    elif WHICH == "erf":
+        y = libdevice.erf(x)
+    elif WHICH == "erfc":
+        y = libdevice.erfc(x)
+    elif WHICH == "floor":
+        y = libdevice.floor(x)
+    elif WHICH == "ceil":
+        y = libdevice.ceil(x)
+    elif WHICH == "abs":
+        y = libdevice.abs(x)
+    elif WHICH == "isnan":
+        y = libdevice.isnan(x)
+    elif WHICH == "isinf":
+        y = libdevice.isinf(x)
+    elif WHICH == "finitef":
+        y = libdevice.finitef(x)
+    elif WHICH == "signbit":
+        y = libdevice.signbit(x)
+    elif WHICH == "saturatef":
+        y = libdevice.saturatef(x)
+    elif WHICH == "fast_expf":
+        y = libdevice.fast_expf(x)
+    elif WHICH == "fast_tanhf":
+        y = libdevice.fast_tanhf(x)
+    elif WHICH == "llrint":
+        y = libdevice.llrint(x)
+    elif WHICH == "llround":
+        y = libdevice.llround(x)
+    elif WHICH == "float_as_int":
+        y = libdevice.float_as_int(x)
+    elif WHICH == "popc":
+        y = libdevice.popc(x)
+    elif WHICH == "clz":
+        y = libdevice.clz(x)
+    elif WHICH == "ffs":
+        y = libdevice.ffs(x)
+    elif WHICH == "brev":
+        y = libdevice.brev(x)
+    tl.store(out_ptr + i, y, mask=i < n)
+
+
+@triton.jit
+def libdevice_two(x_ptr, y_ptr, out_ptr, n, WHICH: tl.constexpr, BLOCK: tl.constexpr):
+    i = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + i, mask=i < n, other=1)
+    y = tl.load(y_ptr + i, mask=i < n, other=1)
+    if WHICH == "pow":
+        z = libdevice.pow(x, y)
+    elif WHICH == "atan2":
+        z = libdevice.atan2(x, y)
+    elif WHICH == "fmod":
+        z = libdevice.fmod(x, y)
+    elif WHICH == "copysign":
+        z = libdevice.copysign(x, y)
+    elif WHICH == "hypot":
+        z = libdevice.hypot(x, y)
+    elif WHICH == "div_rn":
+        z = libdevice.div_rn(x, y)
+    elif WHICH == "div_rz":
+        z = libdevice.div_rz(x, y)
+    elif WHICH == "fdim":
+        z = libdevice.fdim(x, y)
+    elif WHICH == "remainder":
+        z = libdevice.remainder(x, y)
+    elif WHICH == "add_rn":
+        z = libdevice.add_rn(x, y)
+    elif WHICH == "mul_rn":
+        z = libdevice.mul_rn(x, y)
+    tl.store(out_ptr + i, z, mask=i < n)

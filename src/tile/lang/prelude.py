@@ -338,13 +338,16 @@ def libdevice_isfinite(x):
 
 @triton.jit
 def libdevice_signbit(x):
-    return (libdevice.copysign(x * 0 + 1, x) < 0).to(tl.int32)
+    if x.dtype.primitive_bitwidth == 64:
+        return (x.to(tl.int64, bitcast=True) < 0).to(tl.int32)
+    else:
+        return (x.to(tl.int32, bitcast=True) < 0).to(tl.int32)
 
 
 @triton.jit
 def libdevice_sinh(x):
     t = libdevice.expm1(tl.abs(x))
-    return libdevice.copysign(0.5 * (t + t / (t + 1.0)), x)
+    return libdevice.copysign(tl.where(t == float("inf"), t, 0.5 * (t + t / (t + 1.0))), x)
 
 
 @triton.jit
@@ -356,13 +359,15 @@ def libdevice_cosh(x):
 @triton.jit
 def libdevice_asinh(x):
     a = tl.abs(x)
-    return libdevice.copysign(libdevice.log1p(a + a * a / (1.0 + tl.sqrt(a * a + 1.0))), x)
+    near = libdevice.log1p(a + a * a / (1.0 + tl.sqrt(a * a + 1.0)))
+    return libdevice.copysign(tl.where(a > 1e9, tl.log(a) + 0.6931471805599453, near), x)
 
 
 @triton.jit
 def libdevice_acosh(x):
     t = x - 1.0
-    return libdevice.log1p(t + tl.sqrt(2.0 * t + t * t))
+    near = libdevice.log1p(t + tl.sqrt(2.0 * t + t * t))
+    return tl.where(x > 1e9, tl.log(x) + 0.6931471805599453, near)
 
 
 @triton.jit
@@ -372,12 +377,12 @@ def libdevice_atanh(x):
 
 @triton.jit
 def libdevice_exp10(x):
-    return libdevice.pow(x * 0 + 10.0, x)
+    return libdevice.pow(tl.full(x.shape, 10.0, x.dtype), x)
 
 
 @triton.jit
 def libdevice_fast_exp10f(x):
-    return libdevice.pow(x * 0 + 10.0, x)
+    return libdevice_exp10(x)
 
 
 @triton.jit
@@ -414,7 +419,10 @@ def libdevice_remainder(x, y):
 
 @triton.jit
 def libdevice_hypot(x, y):
-    return tl.sqrt(x * x + y * y)
+    larger = tl.maximum(tl.abs(x), tl.abs(y))
+    ratio = tl.minimum(tl.abs(x), tl.abs(y)) / larger
+    plain = (larger == 0) | (larger == float("inf"))
+    return tl.where(plain, larger, larger * tl.sqrt(1.0 + ratio * ratio))
 
 
 @triton.jit
@@ -424,7 +432,7 @@ def libdevice_erfc(x):
 
 @triton.jit
 def libdevice_cbrt(x):
-    return libdevice.copysign(libdevice.pow(tl.abs(x), x * 0 + 0.3333333333333333), x)
+    return libdevice.copysign(libdevice.pow(tl.abs(x), tl.full(x.shape, 0.3333333333333333, x.dtype)), x)
 
 
 @triton.jit
