@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 
-ORDER = ["base", "ir", "ops", "tensor-hooks", "decompose", "autograd", "simplify", "tile", "schedule", "codegen", "tensor", "runtime",
+ORDER = ["base", "ir", "ops", "tensor-hooks", "decompose", "autograd", "simplify", "rematerialise", "tile", "schedule", "codegen", "tensor", "runtime",
          "capture", "nn", "optim", "io", "cli"]
 
 

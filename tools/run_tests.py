@@ -9,11 +9,9 @@ import sys
 
 
 # Programs with arguments, beside every test_* that is found.
-WITH_ARGUMENTS = [["random/check_random", "--graphs", "500", "--what", "simplify"],
-                  ["random/check_random", "--graphs", "500", "--what", "compiled"],
-                  ["random/check_random", "--graphs", "500", "--what", "inplace"],
-                  ["random/check_random", "--graphs", "500", "--what", "gradients"],
-                  ["tile/replay", "--mutants", "1500", "tests/tile/kernels.py", "src/tile/lang/prelude.py"]]
+WITH_ARGUMENTS = [["random/check_random", "--graphs", "500", "--what", what]
+                  for what in ("simplify", "compiled", "inplace", "gradients", "again", "bits")]
+WITH_ARGUMENTS += [["tile/replay", "--mutants", "1500", "tests/tile/kernels.py", "src/tile/lang/prelude.py"]]
 # Scripts of the virtual environment for tests, with the program `tw` as their first argument.
 SCRIPTS = ["tests/tile/against_triton.py", "tests/tile/command_line.py"]
 PYTHON = ".venv-tests/bin/python"

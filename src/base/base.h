@@ -154,6 +154,13 @@ uint16_t tw_f32_to_bf16(float value);
 double tw_dtype_load(tw_dtype dtype, const void *at);        /* any dtype to double (i64 beyond 2^53 rounds) */
 void tw_dtype_store(tw_dtype dtype, void *at, double value); /* integers: see truncate in dtype.c */
 
+/* ---- strided arrays: strided.c ---- strides in elements, perhaps negative; `size` bytes an element ---- */
+bool tw_row_major(int rank, const int64_t *shape, const int64_t *stride);
+void tw_copy_from_strides(void *to, const void *from, int rank, const int64_t *shape, const int64_t *stride,
+                          size_t size); /* to a row-major array */
+void tw_copy_to_strides(void *to, const void *from, int rank, const int64_t *shape, const int64_t *stride,
+                        size_t size); /* from a row-major array */
+
 /* ---- environment ---- read once, at first use: TW_EAGER, TW_CHECK, TW_EXACT, TW_THREADS, TW_CACHE_DIR, TW_CACHE ...
  */
 const char *tw_env(const char *name); /* NULL: unset or empty */

@@ -8,6 +8,7 @@
 #include "base/os.h"
 #include "decompose/decompose.h"
 #include "ops/build.h"
+#include "rematerialise/rematerialise.h"
 #include "simplify/simplify.h"
 #include "tensor/hooks.h"
 #include "tilewright/tensor.h"
@@ -105,13 +106,16 @@ static tw_status separate_outputs(tw_graph **graph, bool *changed)
 static const tw_pass passes[] = {
     {"decompose", tw_pass_decompose, TW_LOG_DECOMPOSE},
     {"simplify", tw_pass_simplify, TW_LOG_SIMPLIFY},
+    {"rematerialise", tw_pass_rematerialise, TW_LOG_SIMPLIFY},
     {"separate outputs", separate_outputs, TW_LOG_SIMPLIFY},
 };
 
-tw_status tw_compile_graph(const tw_graph *segment, const int *in_place, tw_executable **executable)
+tw_status tw_compile_graph(const tw_graph *segment, const int *in_place, const int64_t *const *stride,
+                           tw_executable **executable)
 {
     uint64_t start = tw_os_now_ns();
-    tw_schedule_options options = {.exact = tw_env_on("TW_EXACT"), .in_place = in_place, .threads = tw_num_threads()};
+    tw_schedule_options options = {
+        .exact = tw_env_on("TW_EXACT"), .in_place = in_place, .input_stride = stride, .threads = tw_num_threads()};
     tw_plan *plan = NULL;
     tw_graph *g = tw_graph_clone(segment);
     *executable = NULL;
@@ -186,6 +190,10 @@ static tw_hash key_of(const tw_graph *g, const tw_segment_io *io)
     tw_hash h = tw_hash_u64(tw_graph_hash(g), (uint64_t)io->outputs);
     for (int i = 0; i < io->outputs; i++)
         h = tw_hash_u64(h, (uint64_t)(int64_t)io->in_place[i]);
+    const tw_op *op = g->body->first;
+    for (int i = 0; i < io->inputs && io->stride; i++, op = op->next)
+        if (io->stride[i])
+            h = tw_hash_bytes(tw_hash_u64(h, (uint64_t)i), io->stride[i], op->result[0].type.rank * sizeof(int64_t));
     return h;
 }
 
@@ -231,7 +239,6 @@ static tw_status step_operation(const tw_graph *g, const tw_op *op, stepper *s, 
     enum { MOST = 64 };
     void *input[MOST], *output[1];
     int inputs = 0, none = -1;
-    bool done = false;
     const tw_value *y = &op->result[0];
     tw_graph *one = alone(g, op, map);
     if (!one)
@@ -243,11 +250,11 @@ static tw_status step_operation(const tw_graph *g, const tw_op *op, stepper *s, 
         if (op->operand[i] && !repeated)
             input[inputs++] = s->data[op->operand[i]->id];
     }
-    tw_segment_io io = {inputs, 1, input, output, &none, &done};
+    tw_segment_io io = {inputs, 1, input, NULL, output, &none};
     known *k = find(key_of(one, &io));
     tw_status status = k ? TW_OK : TW_ERR_MEMORY;
     if (status == TW_OK && !k->executable)
-        status = tw_compile_graph(one, NULL, &k->executable);
+        status = tw_compile_graph(one, NULL, NULL, &k->executable);
     tw_graph_destroy(one);
     if (status != TW_OK)
         return status;
@@ -286,6 +293,23 @@ static void finish_outputs(const tw_op *output, stepper *s, tw_segment_io *io)
             memcpy(io->input[io->in_place[i]], s->data[output->operand[i]->id], bytes_of(output->operand[i]));
 }
 
+/* Single operations read row-major values: the program's strided memory is packed for them. */
+static tw_status bind_input(stepper *s, const tw_value *v, const tw_segment_io *io, int i)
+{
+    s->data[v->id] = io->input[i];
+    if (!io->stride || !io->stride[i])
+        return TW_OK;
+    void *packed = tw_alloc_aligned(TW_MAX(bytes_of(v), (size_t)1), 64);
+    if (!packed)
+        return TW_ERR_MEMORY;
+    tw_copy_from_strides(packed, io->input[i], v->type.rank, v->type.dims, io->stride[i],
+                         tw_dtype_size((tw_dtype)v->type.dtype));
+    s->data[v->id] = packed;
+    s->owned[v->id] = true;
+    tw_count_bytes((int64_t)bytes_of(v));
+    return TW_OK;
+}
+
 static tw_status run_operations(const tw_graph *g, tw_segment_io *io)
 {
     tw_arena *a = tw_arena_create(0);
@@ -302,7 +326,7 @@ static tw_status run_operations(const tw_graph *g, tw_segment_io *io)
     }
     for (const tw_op *op = g->body->first; op && status == TW_OK; op = op->next) {
         if (op->code == TW_G_INPUT) {
-            s.data[op->result[0].id] = io->input[inputs++];
+            status = bind_input(&s, &op->result[0], io, inputs++);
         } else if (op->code == TW_G_OUTPUT) {
             finish_outputs(op, &s, io);
         } else if (s.uses[op->result[0].id] > 0) {
@@ -334,7 +358,7 @@ static int operations_in(const tw_graph *g)
     return count;
 }
 
-static tw_status run_segment(const tw_graph *g, tw_segment_io *io)
+static tw_status run_segment(const tw_graph *g, tw_segment_io *io, const char *reason)
 {
     known *k = find(key_of(g, io));
     if (!k)
@@ -346,8 +370,9 @@ static tw_status run_segment(const tw_graph *g, tw_segment_io *io)
         return run_operations(g, io);
     if (!k->executable) {
         uint64_t start = tw_os_now_ns();
-        tw_say(TW_LOG_GUARDS, "a segment of %d operations is compiled: seen %d times", operations_in(g), k->sights);
-        TW_TRY(tw_compile_graph(g, io->in_place, &k->executable));
+        tw_say(TW_LOG_GUARDS, "a segment of %d operations, ended by %s, is compiled: seen %d times", operations_in(g),
+               reason, k->sights);
+        TW_TRY(tw_compile_graph(g, io->in_place, io->stride, &k->executable));
         stats.compiled++;
         stats.compile_ns = tw_os_now_ns() - start;
     } else {
@@ -369,7 +394,7 @@ static tw_prepared *prepare(const tw_graph *g, const tw_segment_io *io, const ch
     if (!k->executable) {
         uint64_t start = tw_os_now_ns();
         tw_say(TW_LOG_GUARDS, "a function of %d operations is compiled: %s", operations_in(g), reason);
-        if (tw_compile_graph(g, io->in_place, &k->executable) != TW_OK)
+        if (tw_compile_graph(g, io->in_place, io->stride, &k->executable) != TW_OK)
             return NULL;
         stats.compiled++;
         stats.compile_ns = tw_os_now_ns() - start;

@@ -12,8 +12,9 @@ typedef enum {
 TW_API void tw_set_tier(tw_tier tier);
 TW_API tw_tier tw_get_tier(void);
 
-/* Graph to executable: decompose, simplify, schedule, compile. `in_place` as in tw_schedule_options. */
-tw_status tw_compile_graph(const tw_graph *segment, const int *in_place, tw_executable **executable);
+/* Graph to executable: decompose, simplify, schedule, compile. `in_place`, `stride`: as in tw_schedule_options. */
+tw_status tw_compile_graph(const tw_graph *segment, const int *in_place, const int64_t *const *stride,
+                           tw_executable **executable);
 
 typedef struct tw_capture_stats {
     int64_t segments, hits, compiled, operations; /* runs; found compiled; compilations; single operations run */

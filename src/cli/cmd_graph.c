@@ -116,7 +116,7 @@ static tw_status run_compiled(graph_run *r)
 {
     void *in[MOST_INPUTS], *out[MOST_OUTPUTS];
     tw_executable *e = NULL;
-    tw_status status = tw_compile_graph(r->g, NULL, &e);
+    tw_status status = tw_compile_graph(r->g, NULL, NULL, &e);
     for (int i = 0; i < r->outputs && status == TW_OK; i++) {
         const tw_type *t = &r->g->body->last->operand[i]->type;
         status = tw_array_create((tw_dtype)t->dtype, t->rank, t->dims, &r->out[i]);

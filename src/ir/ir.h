@@ -104,7 +104,7 @@ typedef enum {
     TW_CLASS_COMPOSITE
 } tw_class;
 
-enum { TW_OP_PURE = 1, TW_OP_COMMUTATIVE = 2, TW_OP_TERMINATOR = 4 };
+enum { TW_OP_PURE = 1, TW_OP_COMMUTATIVE = 2, TW_OP_TERMINATOR = 4, TW_OP_ALIAS = 8, TW_OP_IN_PLACE = 16 };
 
 /* Types of an operation's results from its operands and attributes: the row's shape and dtype rules. Sets
  * op->results[].type. */
@@ -121,6 +121,7 @@ typedef struct tw_op_info {
     int attrs;
     int results; /* -1: as many as its first region yields (for, while, if) */
     int regions;
+    int cost; /* of one element, in vector instructions for a vector of them */
     int flags;
     const char *const *operand_names;
     const tw_attr_info *attr_info;

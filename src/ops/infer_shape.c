@@ -244,6 +244,13 @@ tw_status tw_infer_expand(tw_graph *g, tw_op *op)
     return TW_OK;
 }
 
+tw_status tw_infer_after(tw_graph *g, tw_op *op)
+{
+    (void)g;
+    *result_of(op) = *type_of(op, 0);
+    return TW_OK;
+}
+
 tw_status tw_infer_slice(tw_graph *g, tw_op *op)
 {
     const tw_type *x = type_of(op, 0);

@@ -215,6 +215,7 @@ static void expand(step *s)
 tw_status tw_reference_view(step *s)
 {
     switch (s->op->code) {
+    case TW_G_AFTER:
     case TW_G_RESHAPE:
         if (s->x[0]->count != s->y->count)
             return tw_error(TW_ERR_SHAPE, "reference: reshape of %lld elements to %lld", (long long)s->x[0]->count,

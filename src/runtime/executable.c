@@ -53,14 +53,15 @@ tw_status tw_executable_create(tw_plan *plan, tw_executable **executable)
     e->plan = plan;
     e->kernel = tw_alloc_zero(kernels, sizeof *e->kernel);
     e->entry = tw_alloc_zero(kernels, sizeof *e->entry);
-    e->scratch = tw_alloc_zero(kernels, sizeof *e->scratch);
     e->ns = tw_alloc_zero((size_t)plan->launches + 1, sizeof *e->ns);
-    tw_status status = e->kernel && e->entry && e->scratch && e->ns ? compile_all(e) : TW_ERR_MEMORY;
+    tw_status status = e->kernel && e->entry && e->ns ? compile_all(e) : TW_ERR_MEMORY;
     for (int i = 0; i < plan->kernels && status == TW_OK; i++) {
         e->entry[i] = tw_kernel_entry(e->kernel[i]);
-        e->scratch[i] = tw_kernel_scratch_bytes(e->kernel[i], NULL);
-        e->scratch_bytes = TW_MAX(e->scratch_bytes, e->scratch[i]);
         e->from_cache += tw_kernel_from_cache(e->kernel[i]);
+    }
+    for (int l = 0; l < plan->launches && status == TW_OK; l++) {
+        int64_t bytes = tw_kernel_scratch_bytes(e->kernel[plan->launch[l].kernel], plan->launch[l].scalar);
+        e->scratch_bytes = TW_MAX(e->scratch_bytes, bytes);
     }
     e->compile_ns = tw_os_now_ns() - start;
     if (status == TW_OK) {
@@ -102,7 +103,6 @@ void tw_executable_destroy(tw_executable *e)
         tw_kernel_release(e->kernel[i]);
     tw_free(e->kernel);
     tw_free(e->entry);
-    tw_free(e->scratch);
     tw_free(e->ns);
     tw_plan_destroy(e->plan);
     tw_free(e);

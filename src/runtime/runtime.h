@@ -10,8 +10,7 @@ typedef struct tw_executable {
     tw_plan *plan;
     tw_kernel **kernel; /* one for each of the plan's */
     tw_host_kernel_fn **entry;
-    int64_t *scratch;      /* bytes a thread, by kernel */
-    int64_t scratch_bytes; /* the most of them */
+    int64_t scratch_bytes; /* a thread: the most that any launch needs */
     uint64_t *ns;          /* by launch, summed over runs, while timing is on */
     int64_t runs;
     uint64_t compile_ns;

@@ -87,6 +87,9 @@ static void viewed(scheduler *s, const tw_op *op, const tw_index *const *at, acc
     int rank = x->type.rank, added = y->type.rank - rank;
     const tw_attr *attr = op->attr;
     switch (op->code) {
+    case TW_G_AFTER:
+        memcpy(out->at, at, (size_t)rank * sizeof *at);
+        return;
     case TW_G_RESHAPE:
         reshaped(s->arena, x, y, at, out);
         return;

@@ -8,7 +8,11 @@
 #include "tile/tile_ops.h"
 
 typedef struct memo {
-    uint64_t key; /* 0: free */
+    uint64_t key; /* hash of the rest */
+    const tw_value *value;
+    int rank;
+    const tw_index *const *at;
+    tw_hash condition;
     emitted result;
 } memo;
 
@@ -31,41 +35,48 @@ static tw_value *check(emitter *e, tw_value *v)
 
 static uint64_t key_of(const emitter *e, const tw_value *v, int rank, const tw_index *const *at)
 {
-    uint64_t key = v ? v->id + 1 : 0x51ed270b;
-    key = (key ^ e->condition_key) * 0x9e3779b97f4a7c15u;
+    tw_hash h = tw_hash_u64(e->condition_key, v ? v->id + 1 : 0);
     for (int i = 0; i < rank; i++)
-        key = (key ^ at[i]->hash) * 0xd6e8feb86659fd93u + 1;
-    return key ? key : 1;
+        h = tw_hash_u64(h, at[i]->hash);
+    return h.lo ^ h.hi;
 }
 
-static memo *find(emitter *e, uint64_t key)
+static const emitted *find(const emitter *e, const tw_value *v, int rank, const tw_index *const *at)
 {
-    for (size_t i = 0; i < e->memo_count; i++)
-        if (e->memo[(e->memo_count - 1) - i].key == key)
-            return &e->memo[(e->memo_count - 1) - i];
+    uint64_t key = key_of(e, v, rank, at);
+    for (size_t i = e->memo_count; i-- > 0;) {
+        const memo *m = &e->memo[i];
+        if (m->key != key || m->value != v || m->rank != rank || !tw_hash_equal(m->condition, e->condition_key))
+            continue;
+        bool same = true;
+        for (int d = 0; d < rank && same; d++)
+            same = tw_ix_equal(m->at[d], at[d]);
+        if (same)
+            return &m->result;
+    }
     return NULL;
 }
 
-static void remember_key(emitter *e, uint64_t key, emitted result)
+static void remember(emitter *e, const tw_value *v, int rank, const tw_index *const *at, emitted result)
 {
+    const tw_index **copy = tw_arena_copy(e->s->arena, at, (size_t)rank * sizeof *at);
     if (e->memo_count == e->memo_room) {
         size_t room = TW_MAX((size_t)64, 2 * e->memo_room);
         memo *grown = tw_arena_alloc(e->s->arena, room * sizeof *grown);
-        if (!grown) {
-            tw_emit_fail(e, TW_ERR_MEMORY);
-            return;
-        }
-        if (e->memo_count)
+        if (grown && e->memo_count)
             memcpy(grown, e->memo, e->memo_count * sizeof *grown);
-        e->memo = grown;
-        e->memo_room = room;
+        e->memo = grown ? grown : e->memo;
+        e->memo_room = grown ? room : e->memo_room;
     }
-    e->memo[e->memo_count++] = (memo){key, result};
+    if (!copy || e->memo_count == e->memo_room)
+        tw_emit_fail(e, TW_ERR_MEMORY);
+    else
+        e->memo[e->memo_count++] = (memo){key_of(e, v, rank, at), v, rank, copy, e->condition_key, result};
 }
 
 void tw_emit_remember(emitter *e, const tw_value *v, const tw_index *const *at, emitted result)
 {
-    remember_key(e, key_of(e, v, v->type.rank, at), result);
+    remember(e, v, v->type.rank, at, result);
 }
 
 void tw_emit_forget(emitter *e)
@@ -155,10 +166,9 @@ static emitted emit_atom(emitter *e, const tw_atom *atom)
 /* Scalars are summed before tiles join, so that a tile costs one addition. */
 emitted tw_emit_index(emitter *e, const tw_index *x)
 {
-    uint64_t key = key_of(e, NULL, 1, &x);
-    memo *known = find(e, key);
+    const emitted *known = find(e, NULL, 1, &x);
     if (known)
-        return known->result;
+        return *known;
     emitted scalar = NOTHING, tile = NOTHING;
     for (int i = 0; i < x->terms; i++) {
         emitted part = emit_atom(e, x->term[i].atom);
@@ -175,7 +185,7 @@ emitted tw_emit_index(emitter *e, const tw_index *x)
     }
     emitted sum = !tile.v ? scalar : !scalar.v ? tile : binary(e, tw_t_add, tile, scalar);
     if (sum.v)
-        remember_key(e, key, sum);
+        remember(e, NULL, 1, &x, sum);
     return sum;
 }
 
@@ -206,7 +216,7 @@ static emitted tail_mask(emitter *e, uint32_t set)
 {
     emitted mask = NOTHING;
     for (int i = 0; i < e->f.vars; i++) {
-        if (!(set >> i & 1) || (e->f.var[i].extent % e->f.var[i].block == 0 && !e->size))
+        if (!(set >> i & 1) || (!hangs_over(&e->f.var[i]) && !e->size))
             continue;
         if (e->size) {
             mask =
@@ -319,6 +329,36 @@ static int reduce_kind(int code)
     }
 }
 
+/* Reduces x along variable v. The order of a reduction depends on its shape: along a last axis it is another than along
+ * any other, also where the tile doesn't vary over what comes after the axis. */
+static emitted reduced(emitter *e, const tw_op *op, emitted x, int v)
+{
+    int64_t a, r, b;
+    uint32_t set = x.set | 1u << v;
+    int place = 0, rank = 0;
+    tw_dim dims[TW_MAX_RANK];
+    x = tw_emit_align(e, x, set);
+    for (int i = 0; i < v; i++)
+        place += (int)(set >> i & 1);
+    for (int i = 0; i < e->f.vars; i++)
+        rank += (int)(set >> i & 1);
+    if (accumulates_wider((tw_dtype)op->operand[0]->type.dtype))
+        x.v = cast_to(e, x.v, TW_F32);
+    bool columns = tw_schedule_reduction_form(e->s, op, &a, &r, &b) && b > 1, last = place == rank - 1;
+    if (columns && last && x.v)
+        x.v = check(e, tw_t_expand_dims(e->g, x.v, rank));
+    if (!columns && !last)
+        x.v =
+            tw_emit_fail(e, tw_error(TW_ERR_INTERNAL, "schedule: rows are reduced along an axis that is not the last"));
+    x.v = x.v ? check(e, tw_t_reduce(e->g, x.v, place, reduce_kind(op->code))) : NULL;
+    x.set = set & ~(1u << v);
+    if (columns && last && x.v) {
+        rank = dims_of(e, x.set, dims);
+        x.v = check(e, tw_t_reshape(e->g, x.v, rank, dims));
+    }
+    return x;
+}
+
 static emitted emit_reduction(emitter *e, const tw_op *op, const tw_index *const *at)
 {
     const tw_value *x = op->operand[0];
@@ -328,7 +368,8 @@ static emitted emit_reduction(emitter *e, const tw_op *op, const tw_index *const
     int axis = tw_schedule_reduced_axis(op, &keep);
     if (f->shape[axis] == 0)
         return identity_of(e, op);
-    int v = tw_frame_inner(&e->f, f->shape[axis], op->result[0].type.rank, at, f->panel ? e->f.panel_column : -1);
+    int v = tw_frame_inner(&e->f, f->shape[axis], dim_varies(f, axis), op->result[0].type.rank, at,
+                           f->panel ? e->f.panel_column : -1);
     for (int i = 0, j = 0; i < x->type.rank; i++) {
         inner[i] = i == axis ? tw_ix_var(e->s->arena, v, f->shape[axis]) : at[j];
         j += i != axis || keep;
@@ -338,15 +379,7 @@ static emitted emit_reduction(emitter *e, const tw_op *op, const tw_index *const
         return NOTHING;
     tw_dtype dtype = (tw_dtype)op->result[0].type.dtype;
     if (f->shape[axis] > 1) {
-        uint32_t set = r.set | 1u << v;
-        int place = 0;
-        r = tw_emit_align(e, r, set);
-        for (int i = 0; i < v; i++)
-            place += (int)(set >> i & 1);
-        if (accumulates_wider((tw_dtype)x->type.dtype))
-            r.v = cast_to(e, r.v, TW_F32);
-        r.v = r.v ? check(e, tw_t_reduce(e->g, r.v, place, reduce_kind(op->code))) : NULL;
-        r.set = set & ~(1u << v);
+        r = reduced(e, op, r, v);
     } else if (op->code == TW_G_ARGMAX || op->code == TW_G_ARGMIN) {
         r = (emitted){tw_emit_i64(e, 0), 0};
     }
@@ -399,6 +432,21 @@ emitted tw_emit_from_matrix(emitter *e, tw_value *x, int rows, int columns)
     return (emitted){check(e, tw_t_reshape(e->g, x, rank, dims)), set};
 }
 
+static emitted select(emitter *e, emitted mask, emitted yes, emitted no)
+{
+    if (!mask.v || !yes.v || !no.v)
+        return mask.v ? NOTHING : yes;
+    uint32_t set = mask.set | yes.set | no.set;
+    mask = tw_emit_align(e, mask, set);
+    if (yes.set)
+        yes = tw_emit_align(e, yes, set);
+    if (no.set)
+        no = tw_emit_align(e, no, set);
+    if (!mask.v || !yes.v || !no.v)
+        return NOTHING;
+    return (emitted){check(e, tw_t_select(e->g, mask.v, yes.v, no.v)), set};
+}
+
 /* The product's tile in its own order [rows, columns], before the result's dtype. */
 tw_value *tw_emit_dot_tile(emitter *e, const tw_op *op, const tw_index *const *at, tw_value *accumulator, int *rows,
                            int *columns)
@@ -416,6 +464,12 @@ tw_value *tw_emit_dot_tile(emitter *e, const tw_op *op, const tw_index *const *a
     emitted b = tw_emit_value(e, op->operand[1], right, false);
     if (!a.v || !b.v || e->status != TW_OK)
         return NULL;
+    emitted inside = tail_mask(e, bit(k)); /* what is computed for rows behind the last one must not be added up */
+    if (inside.v) {
+        emitted zero = {tw_emit_constant(e, (tw_dtype)a.v->type.dtype, 0, 0), 0};
+        a = select(e, inside, a, zero);
+        b = select(e, inside, b, zero);
+    }
     tw_value *am = matrix(e, a, *rows, extent > 1 ? k : -1), *bm = matrix(e, b, extent > 1 ? k : -1, *columns);
     return am && bm ? check(e, tw_t_dot(e->g, am, bm, accumulator)) : NULL;
 }
@@ -463,14 +517,15 @@ static emitted emit_operand(emitter *e, const tw_op *op, uint32_t i, const tw_in
 {
     access x;
     emitted outer = e->condition, mask = NOTHING;
-    uint64_t outer_key = e->condition_key;
+    tw_hash outer_key = e->condition_key;
     tw_status status = tw_schedule_access(e->s, op, i, at, &x);
     if (status != TW_OK)
         return (emitted){tw_emit_fail(e, status), 0};
     for (int g = 0; g < x.guards; g++) {
         mask = both(e, mask, emit_guard(e, &x.guard[g]));
-        e->condition_key = (e->condition_key ^ x.guard[g].x->hash) * 0x9e3779b97f4a7c15u +
-                           (uint64_t)(x.guard[g].low * 31 + x.guard[g].high);
+        e->condition_key = tw_hash_u64(e->condition_key, x.guard[g].x->hash);
+        e->condition_key =
+            tw_hash_u64(tw_hash_u64(e->condition_key, (uint64_t)x.guard[g].low), (uint64_t)x.guard[g].high);
     }
     if (x.guards)
         e->condition = both(e, outer, mask);
@@ -479,21 +534,6 @@ static emitted emit_operand(emitter *e, const tw_op *op, uint32_t i, const tw_in
     e->condition_key = outer_key;
     *guarded = mask;
     return v;
-}
-
-static emitted select(emitter *e, emitted mask, emitted yes, emitted no)
-{
-    if (!mask.v || !yes.v || !no.v)
-        return mask.v ? NOTHING : yes;
-    uint32_t set = mask.set | yes.set | no.set;
-    mask = tw_emit_align(e, mask, set);
-    if (yes.set)
-        yes = tw_emit_align(e, yes, set);
-    if (no.set)
-        no = tw_emit_align(e, no, set);
-    if (!mask.v || !yes.v || !no.v)
-        return NOTHING;
-    return (emitted){check(e, tw_t_select(e->g, mask.v, yes.v, no.v)), set};
 }
 
 static emitted emit_pulled(emitter *e, const tw_op *op, const tw_index *const *at)
@@ -561,18 +601,17 @@ emitted tw_emit_value(emitter *e, const tw_value *v, const tw_index *const *at, 
         return NOTHING;
     bool own = f->group >= 0 && e->s->groups[f->group] == e->k;
     emitted outer = e->condition;
-    uint64_t outer_key = e->condition_key;
+    tw_hash outer_key = e->condition_key;
     if (own) { /* this very iteration's element: it exists whatever guards the reader, whose variables it may reduce */
         e->condition = NOTHING;
-        e->condition_key = 0;
+        e->condition_key = (tw_hash){0, 0};
     }
-    uint64_t key = key_of(e, v, v->type.rank, at);
-    memo *known = find(e, key);
-    emitted x = known                                          ? known->result
+    const emitted *known = find(e, v, v->type.rank, at);
+    emitted x = known                                          ? *known
                 : inside || own || !(f->stored || f->computed) ? emit_inside(e, v, at)
                                                                : emit_load(e, v, at);
     if (x.v && !known)
-        remember_key(e, key, x);
+        remember(e, v, v->type.rank, at, x);
     e->condition = outer;
     e->condition_key = outer_key;
     return x;

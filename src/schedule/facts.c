@@ -46,6 +46,16 @@ static void choose_layout(value_facts *f, int rank)
     strides_in_order(f, rank, order);
 }
 
+/* An operation that only waits for the value is no user. */
+static int keep_readers(const tw_op **user, int users, const tw_value *v)
+{
+    int kept = 0;
+    for (int u = 0; u < users; u++)
+        if (user[u]->code != TW_G_AFTER || user[u]->operand[0] == v)
+            user[kept++] = user[u];
+    return kept;
+}
+
 tw_status tw_schedule_facts(scheduler *s)
 {
     const tw_graph *g = s->g;
@@ -55,6 +65,7 @@ tw_status tw_schedule_facts(scheduler *s)
     if (!s->facts || !users.start)
         return TW_ERR_MEMORY;
     uint32_t place = 0;
+    int inputs = 0;
     tw_for_each_op (op, g->body) {
         for (uint32_t i = 0; op->code == TW_G_OUTPUT && i < op->operands; i++)
             facts_of(s, op->operand[i])->output = true;
@@ -65,13 +76,19 @@ tw_status tw_schedule_facts(scheduler *s)
             f->place = place++;
             f->class = op->info->class;
             f->group = -1;
-            f->users = (int)(users.start[v->id + 1] - users.start[v->id]);
+            f->varies = s->options.varies ? s->options.varies[f->place] : 0;
             f->user = (const tw_op **)users.op + users.start[v->id];
+            f->users = keep_readers(f->user, (int)(users.start[v->id + 1] - users.start[v->id]), v);
             TW_TRY(constant_shape(g, v, f));
             choose_layout(f, v->type.rank);
             if (op->code == TW_G_INPUT) {
                 int order[TW_MAX_RANK] = {0, 1, 2, 3, 4, 5, 6, 7};
-                strides_in_order(f, v->type.rank, order);
+                const int64_t *given = s->options.input_stride ? s->options.input_stride[inputs] : NULL;
+                inputs++;
+                if (given)
+                    memcpy(f->stride, given, v->type.rank * sizeof *given);
+                else
+                    strides_in_order(f, v->type.rank, order);
                 f->stored = true;
             }
         }
@@ -87,6 +104,15 @@ void tw_schedule_axis_form(const value_facts *f, int axis, int64_t *a, int64_t *
     *r = rank ? f->shape[axis] : 1;
     for (int i = 0; i < rank; i++)
         *(i < axis ? a : b) *= i == axis ? 1 : f->shape[i];
+}
+
+int tw_schedule_axis_varies(const value_facts *f, int axis)
+{
+    int which = 0;
+    for (int i = 0; i < f->op->result[0].type.rank; i++)
+        if (dim_varies(f, i))
+            which |= i < axis ? VARIES_A : i == axis ? VARIES_R : VARIES_B;
+    return which;
 }
 
 int tw_schedule_reduced_axis(const tw_op *op, bool *keepdim)

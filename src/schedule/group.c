@@ -21,7 +21,12 @@ static void space_of(const scheduler *s, const tw_value *v, group *k)
     const tw_op *dot = f->class == TW_CLASS_CONTRACTION ? f->op : dot_of(s, v);
     *k = (group){.a = f->count, .r = 1, .b = 1};
     if (f->class == TW_CLASS_REDUCTION) {
+        bool keepdim;
+        int varies = tw_schedule_axis_varies(facts_of(s, f->op->operand[0]), tw_schedule_reduced_axis(f->op, &keepdim));
         tw_schedule_reduction_form(s, f->op, &k->a, &k->r, &k->b);
+        k->a_varies = varies & VARIES_A;
+        k->r_varies = varies & VARIES_R;
+        k->b_varies = varies & VARIES_B;
         k->kind = k->r == 0 ? GROUP_FLAT : k->b == 1 ? GROUP_ROWS : GROUP_COLUMNS;
     } else if (f->class == TW_CLASS_SCAN || (f->class == TW_CLASS_SCATTER && is_heavy(f->op))) {
         k->kind = f->class == TW_CLASS_SCAN ? GROUP_SCAN : GROUP_SCATTER;
@@ -31,14 +36,19 @@ static void space_of(const scheduler *s, const tw_value *v, group *k)
         k->kind = d->terminal ? GROUP_PANEL : GROUP_DOT;
         k->dot = dot;
         k->a = 1;
-        for (int i = 0; i < rank - 2; i++)
+        for (int i = 0; i < rank - 2; i++) {
             k->a *= d->shape[i];
+            k->a_varies |= dim_varies(d, i);
+        }
     }
     if (k->kind != GROUP_FLAT)
         return;
-    for (int i = 0; i < v->type.rank; i++)
-        if (f->shape[i] != 1)
-            k->dim[k->dims++] = f->shape[i];
+    for (int i = 0; i < v->type.rank; i++) {
+        if (f->shape[i] == 1)
+            continue;
+        k->dim_varies[k->dims] = dim_varies(f, i);
+        k->dim[k->dims++] = f->shape[i];
+    }
     k->a = f->count;
 }
 
@@ -47,42 +57,54 @@ static int64_t side(const scheduler *s, const tw_op *dot, int from_end)
     return facts_of(s, &dot->result[0])->shape[dot->result[0].type.rank - from_end];
 }
 
-/* Rows and columns of a panel group's panel. */
-static void panel_sides(const scheduler *s, const tw_op *terminal, int64_t *rows, int64_t *columns)
+static bool side_varies(const scheduler *s, const tw_op *dot, int from_end)
 {
-    const tw_op *start = s->facts[facts_of(s, tw_schedule_panel_operand(s, terminal))->region].op;
-    *rows = side(s, start, 2);
-    *columns = side(s, start, 1);
+    return dim_varies(facts_of(s, &dot->result[0]), dot->result[0].type.rank - from_end);
+}
+
+/* A variable that runs over the rows (2 from the end) or columns (1) of a contraction's result. */
+static var side_var(const scheduler *s, const tw_op *dot, int from_end)
+{
+    return (var){.kind = VAR_TILE, .extent = side(s, dot, from_end), .varies = side_varies(s, dot, from_end)};
+}
+
+/* The contraction that a panel group's panel starts from. */
+static const tw_op *panel_start(const scheduler *s, const tw_op *terminal)
+{
+    return s->facts[facts_of(s, tw_schedule_panel_operand(s, terminal))->region].op;
 }
 
 tw_status tw_group_frame(scheduler *s, const group *k, frame *f)
 {
     *f = (frame){.row = -1, .panel_column = -1};
-    int64_t rows, columns;
+    var v;
     switch (k->kind) {
     case GROUP_FLAT:
         for (int i = 0; i < k->dims; i++)
-            tw_frame_add(f, (var){.kind = VAR_GRID, .extent = k->dim[i]});
+            tw_frame_add(f, (var){.kind = VAR_GRID, .extent = k->dim[i], .varies = k->dim_varies[i]});
         return TW_OK;
     case GROUP_ROWS:
-        tw_frame_add(f, (var){.kind = VAR_GRID, .extent = k->a});
-        tw_frame_add(f, (var){.kind = VAR_TILE, .role = ROLE_INNER, .extent = k->r});
+        tw_frame_add(f, (var){.kind = VAR_GRID, .extent = k->a, .varies = k->a_varies});
+        tw_frame_add(f, (var){.kind = VAR_TILE, .role = ROLE_INNER, .extent = k->r, .varies = k->r_varies});
         return TW_OK;
     case GROUP_COLUMNS:
-        tw_frame_add(f, (var){.kind = VAR_GRID, .extent = k->a});
-        tw_frame_add(f, (var){.kind = VAR_TILE, .role = ROLE_INNER, .extent = k->r});
-        tw_frame_add(f, (var){.kind = VAR_TILE, .extent = k->b});
+        tw_frame_add(f, (var){.kind = VAR_GRID, .extent = k->a, .varies = k->a_varies});
+        tw_frame_add(f, (var){.kind = VAR_TILE, .role = ROLE_INNER, .extent = k->r, .varies = k->r_varies});
+        tw_frame_add(f, (var){.kind = VAR_TILE, .extent = k->b, .varies = k->b_varies});
         return TW_OK;
     case GROUP_DOT:
-        tw_frame_add(f, (var){.kind = VAR_GRID, .extent = k->a});
-        tw_frame_add(f, (var){.kind = VAR_TILE, .extent = side(s, k->dot, 2)});
-        tw_frame_add(f, (var){.kind = VAR_TILE, .extent = side(s, k->dot, 1)});
+        tw_frame_add(f, (var){.kind = VAR_GRID, .extent = k->a, .varies = k->a_varies});
+        tw_frame_add(f, side_var(s, k->dot, 2));
+        tw_frame_add(f, side_var(s, k->dot, 1));
         return TW_OK;
     case GROUP_PANEL:
-        panel_sides(s, k->dot, &rows, &columns);
-        tw_frame_add(f, (var){.kind = VAR_GRID, .extent = k->a});
-        f->row = tw_frame_add(f, (var){.kind = VAR_TILE, .role = ROLE_ROW, .extent = rows});
-        f->panel_column = tw_frame_add(f, (var){.kind = VAR_TILE, .role = ROLE_PANEL_COLUMN, .extent = columns});
+        tw_frame_add(f, (var){.kind = VAR_GRID, .extent = k->a, .varies = k->a_varies});
+        v = side_var(s, panel_start(s, k->dot), 2);
+        v.role = ROLE_ROW;
+        f->row = tw_frame_add(f, v);
+        v = side_var(s, panel_start(s, k->dot), 1);
+        v.role = ROLE_PANEL_COLUMN;
+        f->panel_column = tw_frame_add(f, v);
         return TW_OK;
     case GROUP_SCAN:
     case GROUP_SCATTER:
@@ -104,9 +126,9 @@ static const tw_index *dot_linear(scheduler *s, const group *k, frame *f, const 
     if (k->kind == GROUP_PANEL) {
         const value_facts *left = facts_of(s, dot->operand[0]), *right = facts_of(s, dot->operand[1]);
         row = left->panel ? (left->transposed ? f->panel_column : f->row)
-                          : tw_frame_inner(f, side(s, dot, 2), 0, NULL, -1);
+                          : tw_frame_inner(f, side(s, dot, 2), side_varies(s, dot, 2), 0, NULL, -1);
         column = right->panel ? (right->transposed ? f->row : f->panel_column)
-                              : tw_frame_inner(f, side(s, dot, 1), 0, NULL, -1);
+                              : tw_frame_inner(f, side(s, dot, 1), side_varies(s, dot, 1), 0, NULL, -1);
         if (row < 0 || column < 0)
             return NULL;
     }
@@ -246,7 +268,8 @@ static tw_status own_elements_match(scheduler *s, const group *k, frame *f, cons
 static bool closes_cycle(const scheduler *s, int k, const trace *t)
 {
     for (int i = 0; i < t->entries; i++) {
-        int d = t->entry[i].kind == TRACE_LOAD ? facts_of(s, t->entry[i].value)->group : -1;
+        bool waits = t->entry[i].kind == TRACE_LOAD || t->entry[i].kind == TRACE_WAIT;
+        int d = waits ? facts_of(s, t->entry[i].value)->group : -1;
         if (d >= 0 && d != k && needs(s, d, k))
             return true;
     }
@@ -267,7 +290,7 @@ static void note_loads(scheduler *s, int number, const trace *t)
 {
     for (int i = 0; i < t->entries; i++) {
         const tw_value *v = t->entry[i].value;
-        if (t->entry[i].kind != TRACE_LOAD || facts_of(s, v)->group < 0)
+        if ((t->entry[i].kind != TRACE_LOAD && t->entry[i].kind != TRACE_WAIT) || facts_of(s, v)->group < 0)
             continue;
         add_need(s, number, facts_of(s, v)->group);
         if (facts_of(s, v)->group != number)
@@ -290,6 +313,8 @@ static tw_status try_join(scheduler *s, int number, const tw_value *v, const gro
         wide.kind = GROUP_ROWS;
         wide.a = space->a;
         wide.r = space->r;
+        wide.a_varies = space->a_varies;
+        wide.r_varies = space->r_varies;
     }
     bool contraction = k->kind == GROUP_DOT || k->kind == GROUP_PANEL;
     *why = NOT_EPILOGUE;
@@ -374,19 +399,27 @@ static tw_status place(scheduler *s, const tw_value *v, uint32_t *reader)
     return TW_OK;
 }
 
-/* A computed value that another group loads needs memory. */
+/* What needs memory: results of the graph, and what another group loads. */
 static tw_status store_loaded(scheduler *s)
 {
+    bool *loaded = tw_arena_zero(s->arena, s->values + 1, sizeof *loaded);
+    if (!loaded)
+        return TW_ERR_MEMORY;
     for (int k = 0; k < s->group_count; k++) {
-        group *g = s->groups[k];
+        const group *g = s->groups[k];
         for (int i = 0; i < g->values; i++) {
             frame f;
             trace t;
             TW_TRY(trace_in(s, g, k, g->value[i], &f, &t));
             for (int j = 0; j < t.entries; j++)
                 if (t.entry[j].kind == TRACE_LOAD)
-                    facts_of(s, t.entry[j].value)->stored = true;
+                    loaded[t.entry[j].value->id] = true;
         }
+    }
+    for (uint32_t i = 0; i < s->values; i++) {
+        value_facts *f = &s->facts[i];
+        if (f->op && f->group >= 0)
+            f->stored = f->output || loaded[i] || s->groups[f->group]->kind >= GROUP_SCAN; /* these work in memory */
     }
     return TW_OK;
 }

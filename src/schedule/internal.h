@@ -13,6 +13,7 @@ typedef struct value_facts {
     uint32_t place; /* of op in the graph; ids don't tell: rewriting gives new ones */
     tw_class class;
     int64_t shape[TW_MAX_RANK], count; /* constant sizes; count = number of elements */
+    uint8_t varies;                    /* bit i: dimension i does, from call to call */
     int64_t stride[TW_MAX_RANK]; /* of its memory once it has some; chosen so that its user reads it contiguously */
     const tw_op **user;
     int users;
@@ -32,10 +33,17 @@ typedef struct value_facts {
 typedef struct var {
     enum { VAR_GRID, VAR_TILE } kind;
     enum { ROLE_PLAIN, ROLE_ROW, ROLE_PANEL_COLUMN, ROLE_INNER } role;
+    bool varies; /* its extent, from call to call */
+    bool cut;    /* into blocks, whatever the extent is: the last one may hang over */
     int64_t extent;
     int64_t
         block; /* TILE: how many of the extent one program holds (ROLE_ROW of a loop: one iteration); else the extent */
 } var;
+static inline bool
+hangs_over(const var *v) /* the last block: what lies behind the extent is neither read nor written */
+{
+    return v->varies ? v->cut : v->extent % v->block != 0;
+}
 
 enum { MOST_VARS = 24, MOST_OUTPUTS = 64, MOST_DIMS = 12 };
 
@@ -45,6 +53,7 @@ typedef struct group {
     group_kind kind;
     int64_t dim[MOST_DIMS]; /* FLAT: the iteration space, row-major; refined where views need it */
     int dims;
+    bool dim_varies[MOST_DIMS], a_varies, r_varies, b_varies;
     int64_t a, r,
         b; /* FLAT: a elements; ROWS: a rows of r; COLUMNS, SCAN, SCATTER: [a, r, b]; DOT, PANEL: batch a, see dot */
     const tw_op *dot;                    /* DOT: the contraction; PANEL: one of the panel's */
@@ -92,6 +101,12 @@ static inline value_facts *facts_of(const scheduler *s, const tw_value *v)
 
 tw_status tw_schedule_facts(scheduler *s);
 void tw_schedule_axis_form(const value_facts *f, int axis, int64_t *a, int64_t *r, int64_t *b);
+enum { VARIES_A = 1, VARIES_R = 2, VARIES_B = 4 };
+int tw_schedule_axis_varies(const value_facts *f, int axis); /* which of the three */
+static inline bool dim_varies(const value_facts *f, int dim)
+{
+    return f->varies >> dim & 1;
+}
 bool tw_schedule_reduction_form(const scheduler *s, const tw_op *op, int64_t *a, int64_t *r,
                                 int64_t *b); /* of its operand; false: not one axis */
 int tw_schedule_reduced_axis(const tw_op *op, bool *keepdim);
@@ -101,9 +116,14 @@ static inline bool is_heavy(const tw_op *op) /* cannot be pulled element by elem
     return class == TW_CLASS_REDUCTION || class == TW_CLASS_CONTRACTION || class == TW_CLASS_SCAN ||
            (class == TW_CLASS_SCATTER && op->code != TW_G_SLICE_UPDATE);
 }
+static inline uint32_t read_operands(const tw_op *op) /* `after` reads its first one only */
+{
+    return op->code == TW_G_AFTER ? 1 : op->operands;
+}
 static inline bool is_view(const tw_op *op)
 {
-    return op->code == TW_G_RESHAPE || op->code == TW_G_PERMUTE || op->code == TW_G_EXPAND || op->code == TW_G_SLICE;
+    return op->code == TW_G_RESHAPE || op->code == TW_G_PERMUTE || op->code == TW_G_EXPAND || op->code == TW_G_SLICE ||
+           op->code == TW_G_AFTER;
 }
 
 /* ---- which elements an element is made from: access.c ---- */
@@ -139,11 +159,11 @@ typedef struct frame { /* the variables of a kernel */
 } frame;
 int tw_frame_add(frame *f, var v); /* -1: too many */
 /* The variable that runs over a reduced or contracted dimension inside an expression at `at`. */
-int tw_frame_inner(frame *f, int64_t extent, int rank, const tw_index *const *at, int wanted);
+int tw_frame_inner(frame *f, int64_t extent, bool varies, int rank, const tw_index *const *at, int wanted);
 int tw_frame_dot_inner(const scheduler *s, frame *f, const tw_op *dot, const tw_index *const *at);
 
 typedef struct trace_entry {
-    enum { TRACE_LOAD, TRACE_OWN, TRACE_PULLED, TRACE_EXPRESSION } kind;
+    enum { TRACE_LOAD, TRACE_OWN, TRACE_PULLED, TRACE_EXPRESSION, TRACE_WAIT /* isn't read, but must be there */ } kind;
     const tw_value *value;
     const tw_index *at[TW_MAX_RANK];
     const tw_index
@@ -193,7 +213,7 @@ typedef struct emitter {
     tw_value *pointer[4 * MOST_OUTPUTS];
     int buffers;
     emitted condition; /* of the surrounding guards; v == NULL: none */
-    uint64_t condition_key;
+    tw_hash condition_key;
     tw_value *size; /* size-free programs: the extent of variable 0 */
     struct memo *memo;
     size_t memo_count, memo_room;

@@ -12,7 +12,15 @@
 #include "schedule/internal.h"
 #include "tile/tile.h"
 
-enum { FLAT_BLOCK = 4096, SMALL_INNER = 64, COLUMN_BLOCK = 64, DOT_ROWS = 512, DOT_COLUMNS = 64, PANEL_ROWS = 64 };
+enum {
+    FLAT_BLOCK = 4096,
+    SMALL_INNER = 64,
+    COLUMN_BLOCK = 64,
+    DOT_ROWS = 512,
+    DOT_COLUMNS = 64,
+    MOST_WHOLE_ROWS = 1 << 14,
+    PANEL_ROWS = 64
+};
 
 static tw_value *check(emitter *e, tw_value *v)
 {
@@ -32,10 +40,13 @@ static int64_t even_block(int64_t extent, int64_t wanted)
     return wanted;
 }
 
+/* Where the extent varies, the blocks' layout must not: what is cut is always cut. */
 static void tile_var(frame *f, int v, int64_t wanted)
 {
-    f->var[v].kind = f->var[v].extent > 1 ? VAR_TILE : VAR_GRID;
-    f->var[v].block = f->var[v].kind == VAR_TILE ? even_block(f->var[v].extent, wanted) : 1;
+    var *x = &f->var[v];
+    x->kind = x->extent > 1 || x->varies ? VAR_TILE : VAR_GRID;
+    x->cut = x->varies;
+    x->block = x->varies ? TW_MIN(x->extent, wanted) : x->kind == VAR_TILE ? even_block(x->extent, wanted) : 1;
 }
 
 static void choose_blocks(const group *k, frame *f)
@@ -43,7 +54,7 @@ static void choose_blocks(const group *k, frame *f)
     for (int i = 0; i < f->vars; i++) {
         if (f->var[i].kind == VAR_GRID)
             f->var[i].block = 1;
-        else if (f->var[i].extent == 1)
+        else if (f->var[i].extent == 1 && !f->var[i].varies)
             tile_var(f, i, 1);
     }
     int last = k->dims - 1;
@@ -51,18 +62,20 @@ static void choose_blocks(const group *k, frame *f)
     case GROUP_FLAT:
         if (last >= 0)
             tile_var(f, last, FLAT_BLOCK);
-        if (last > 0 && k->dim[last] < SMALL_INNER)
+        if (last > 0 && k->dim[last] < SMALL_INNER && !k->dim_varies[last])
             tile_var(f, last - 1, TW_MAX(FLAT_BLOCK / 4 / k->dim[last], 1));
         break;
     case GROUP_COLUMNS:
         tile_var(f, 2, COLUMN_BLOCK);
         break;
-    case GROUP_DOT:
-        tile_var(f, 1, DOT_ROWS);
+    case GROUP_DOT: /* rows that vary stay whole up to a size: what is cut would be copied */
+        if (!f->var[1].varies || f->var[1].extent > MOST_WHOLE_ROWS)
+            tile_var(f, 1, DOT_ROWS);
         tile_var(f, 2, DOT_COLUMNS);
         break;
-    case GROUP_PANEL:
+    case GROUP_PANEL: /* the loop over the rows is compiled for its step */
         tile_var(f, f->row, PANEL_ROWS);
+        f->var[f->row].block = f->var[f->row].varies ? PANEL_ROWS : f->var[f->row].block;
         break;
     default:
         break;
@@ -101,14 +114,15 @@ static int64_t lay_out_grid(emitter *e, const bool *looped)
         int64_t blocks = (x->extent + x->block - 1) / TW_MAX(x->block, 1);
         if (looped[v])
             continue;
-        if (blocks <= 1) {
+        bool several = blocks > 1 || (x->varies && (x->kind == VAR_GRID || x->cut));
+        if (!several) {
             set_variable(e, v, NULL);
             continue;
         }
         tw_value *mine = id;
         bool outermost = true;
         for (int w = 0; w < v; w++)
-            outermost = outermost && (looped[w] || e->f.var[w].extent <= e->f.var[w].block);
+            outermost = outermost && (looped[w] || (e->f.var[w].extent <= e->f.var[w].block && !e->f.var[w].varies));
         if (!outermost && id) {
             mine = check(e, tw_t_rem(e->g, id, tw_emit_i64(e, blocks)));
             id = check(e, tw_t_div(e->g, id, tw_emit_i64(e, blocks)));
@@ -305,7 +319,7 @@ static tw_status emit_looped(emitter *e)
     tw_emit_forget(e);
     set_variable(e, e->f.row, row);
     for (int i = 0; i < k->values; i++)
-        if (!sums_rows(e->s, dot_of(e->s, k->value[i])))
+        if (facts_of(e->s, k->value[i])->stored && !sums_rows(e->s, dot_of(e->s, k->value[i])))
             TW_TRY(store_value(e, k->value[i]));
     for (int i = 0; i < sums; i++) {
         TW_TRY(dot_at(e, summed[i], at));
@@ -327,7 +341,7 @@ static tw_status emit_looped(emitter *e)
     }
     for (int i = 0; i < k->values; i++) {
         const tw_value *v = k->value[i];
-        if (!sums_rows(e->s, dot_of(e->s, v)))
+        if (!facts_of(e->s, v)->stored || !sums_rows(e->s, dot_of(e->s, v)))
             continue;
         TW_TRY(tw_group_at(e->s, k, &e->f, v, at));
         tw_emit_store(e, v, at, tw_emit_value(e, v, at, v != &dot_of(e->s, v)->result[0]));
@@ -345,9 +359,11 @@ static tw_status emit_scan(emitter *e, int number, int64_t *programs)
     const tw_value *x = op->operand[0];
     int64_t a, r, b, axis = op->attr[0].i;
     tw_schedule_axis_form(facts_of(e->s, y), (int)axis, &a, &r, &b);
-    int outer = tw_frame_add(&e->f, (var){.kind = VAR_GRID, .extent = a, .block = 1});
-    int along = tw_frame_add(&e->f, (var){.kind = VAR_TILE, .role = ROLE_INNER, .extent = r});
-    int inner = tw_frame_add(&e->f, (var){.kind = VAR_TILE, .extent = b});
+    int varies = tw_schedule_axis_varies(facts_of(e->s, y), (int)axis);
+    int outer = tw_frame_add(&e->f, (var){.kind = VAR_GRID, .extent = a, .block = 1, .varies = varies & VARIES_A});
+    int along =
+        tw_frame_add(&e->f, (var){.kind = VAR_TILE, .role = ROLE_INNER, .extent = r, .varies = varies & VARIES_R});
+    int inner = tw_frame_add(&e->f, (var){.kind = VAR_TILE, .extent = b, .varies = varies & VARIES_B});
     choose_blocks(e->k, &e->f);
     tile_var(&e->f, inner, COLUMN_BLOCK);
     bool none[MOST_VARS] = {false};
@@ -383,9 +399,11 @@ static tw_status emit_scatter(emitter *e, int number, int64_t *programs)
     if (sa != a || (sb != b && axis + 1 < y->type.rank))
         return tw_error(TW_ERR_UNSUPPORTED, "schedule: %s with an index smaller than x beside the axis",
                         op->info->name);
-    int outer = tw_frame_add(&e->f, (var){.kind = VAR_GRID, .extent = a, .block = 1});
-    int place = tw_frame_add(&e->f, (var){.kind = VAR_TILE, .role = ROLE_INNER, .extent = n});
-    int inner = tw_frame_add(&e->f, (var){.kind = VAR_TILE, .extent = b});
+    int varies = tw_schedule_axis_varies(facts_of(e->s, y), (int)axis);
+    int outer = tw_frame_add(&e->f, (var){.kind = VAR_GRID, .extent = a, .block = 1, .varies = varies & VARIES_A});
+    int place =
+        tw_frame_add(&e->f, (var){.kind = VAR_TILE, .role = ROLE_INNER, .extent = n, .varies = varies & VARIES_R});
+    int inner = tw_frame_add(&e->f, (var){.kind = VAR_TILE, .extent = b, .varies = varies & VARIES_B});
     int step = tw_frame_add(&e->f, (var){.kind = VAR_GRID, .extent = TW_MAX(r, 2), .block = 1});
     choose_blocks(e->k, &e->f);
     tile_var(&e->f, inner, COLUMN_BLOCK);

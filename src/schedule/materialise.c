@@ -7,44 +7,6 @@
  * are also stored is known after grouping. */
 #include "schedule/internal.h"
 
-static double operation_cost(const tw_op *op)
-{
-    switch (op->code) {
-    case TW_G_DIV:
-    case TW_G_SQRT:
-    case TW_G_FMOD:
-        return 4;
-    case TW_G_EXP:
-    case TW_G_EXP2:
-    case TW_G_RSQRT:
-        return 8;
-    case TW_G_PHILOX:
-        return 40;
-    case TW_G_LOG:
-    case TW_G_LOG2:
-    case TW_G_LOG1P:
-    case TW_G_EXPM1:
-    case TW_G_SIN:
-    case TW_G_COS:
-    case TW_G_TANH:
-    case TW_G_ERF:
-    case TW_G_TAN:
-    case TW_G_ASIN:
-    case TW_G_ACOS:
-    case TW_G_ATAN:
-    case TW_G_SINH:
-    case TW_G_COSH:
-    case TW_G_ASINH:
-    case TW_G_ACOSH:
-    case TW_G_ATANH:
-    case TW_G_ATAN2:
-    case TW_G_POW:
-        return 16;
-    default:
-        return op->info->class == TW_CLASS_POINTWISE ? 1 : op->info->class == TW_CLASS_GATHER ? 4 : 0;
-    }
-}
-
 static const tw_value *under_views(const tw_value *v)
 {
     while (v->def && is_view(v->def))
@@ -164,7 +126,7 @@ static tw_status visit_heavy(scheduler *s, const tw_op *op, value_facts *f)
 /* A panel is recomputed wherever it is needed; what it is made from must be at hand. */
 static tw_status visit_panel(scheduler *s, const tw_op *op, const value_facts *f)
 {
-    for (uint32_t i = 0; i < op->operands; i++) {
+    for (uint32_t i = 0; i < read_operands(op); i++) {
         if (f->class == TW_CLASS_CONTRACTION)
             TW_TRY(prepare_dot_operand(s, op->operand[i]));
         else if (op->operand[i] && !facts_of(s, op->operand[i])->panel)
@@ -176,8 +138,8 @@ static tw_status visit_panel(scheduler *s, const tw_op *op, const value_facts *f
 static void visit_pulled(scheduler *s, const tw_op *op, value_facts *f)
 {
     const tw_op *dot = NULL;
-    f->cost = operation_cost(op);
-    for (uint32_t i = 0; i < op->operands; i++) {
+    f->cost = op->info->cost;
+    for (uint32_t i = 0; i < read_operands(op); i++) {
         const tw_value *x = op->operand[i];
         const tw_op *open = open_dot(s, x);
         bool one_to_one = op->info->class == TW_CLASS_POINTWISE ? facts_of(s, x)->count == f->count
@@ -253,7 +215,7 @@ tw_status tw_schedule_store_shared(scheduler *s, bool *changed)
         value_facts *f = facts_of(s, &op->result[0]);
         if (f->stored || f->panel || f->tainted || is_heavy(op) || f->class != TW_CLASS_POINTWISE)
             continue;
-        enum { WORTH_STORING = 12, WORTH_STORING_ROWS = 2 };
+        enum { WORTH_STORING = 12, WORTH_STORING_ROWS = 4 };
         double worth = WORTH_STORING;
         for (int u = 0; u < f->users; u++) /* a few values for many elements: cheap to keep */
             if (f->user[u]->results && facts_of(s, &f->user[u]->result[0])->count > 4 * f->count)

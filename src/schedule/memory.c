@@ -258,7 +258,7 @@ static int64_t separate_peak(const scheduler *s)
         const value_facts *f = facts_of(s, &op->result[0]);
         alive += memory ? f->count * (int64_t)tw_dtype_size((tw_dtype)op->result[0].type.dtype) : 0;
         peak = TW_MAX(peak, alive);
-        for (uint32_t i = 0; i < op->operands; i++) {
+        for (uint32_t i = 0; i < read_operands(op); i++) {
             const tw_value *v = op->operand[i];
             const tw_op *made = v ? v->def : NULL;
             if (!v || --uses[v->id] > 0 || !made || made->code == TW_G_INPUT || is_view(made) ||

@@ -77,7 +77,7 @@ static bool extend(search *x, const tw_op *op, int *bad)
     const value_facts *panel = NULL;
     bool tainted = false;
     int taint = -1;
-    for (uint32_t i = 0; i < op->operands; i++) {
+    for (uint32_t i = 0; i < read_operands(op); i++) {
         if (!op->operand[i])
             continue;
         const value_facts *o = facts_of(s, op->operand[i]);

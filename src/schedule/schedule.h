@@ -82,6 +82,10 @@ typedef struct tw_schedule_options {
     bool no_fusion; /* one primitive a kernel */
     /* in_place[i] = j: output i is the new content of input j's storage (an in-place update); -1: none. NULL: none. */
     const int *in_place;
+    const int64_t *const *input_stride; /* by input, in elements; NULL, or an entry that is NULL: row-major */
+    /* By operation of the graph, in order: bit i says that dimension i of its result is another in other calls.
+     * Programs are then laid out so that they differ between sizes in numbers only. NULL: no size varies. */
+    const uint8_t *varies;
     int threads; /* what the plan will run on: it may choose block sizes, never the arithmetic */
 } tw_schedule_options;
 

@@ -10,6 +10,7 @@ static bool split_dim(group *k, int dim, int64_t inner)
     if (k->dims == MOST_DIMS)
         return false;
     memmove(&k->dim[dim + 1], &k->dim[dim], (size_t)(k->dims - dim) * sizeof *k->dim);
+    memmove(&k->dim_varies[dim + 1], &k->dim_varies[dim], (size_t)(k->dims - dim) * sizeof *k->dim_varies);
     k->dims++;
     k->dim[dim] /= inner;
     k->dim[dim + 1] = inner;
@@ -108,7 +109,9 @@ tw_status tw_schedule_refine(scheduler *s, group *k, int number)
         if (!merges(&t, dim, k->dim[dim + 1]))
             continue;
         k->dim[dim] *= k->dim[dim + 1];
+        k->dim_varies[dim] |= k->dim_varies[dim + 1];
         memmove(&k->dim[dim + 1], &k->dim[dim + 2], (size_t)(k->dims - dim - 2) * sizeof *k->dim);
+        memmove(&k->dim_varies[dim + 1], &k->dim_varies[dim + 2], (size_t)(k->dims - dim - 2) * sizeof *k->dim_varies);
         k->dims--;
     }
     return TW_OK;

@@ -14,18 +14,18 @@ int tw_frame_add(frame *f, var v)
 
 /* `wanted`, where that one exists; else an inner variable of this extent that the expressions don't use yet; else a new
  * one. */
-int tw_frame_inner(frame *f, int64_t extent, int rank, const tw_index *const *at, int wanted)
+int tw_frame_inner(frame *f, int64_t extent, bool varies, int rank, const tw_index *const *at, int wanted)
 {
     if (wanted >= 0 && f->var[wanted].extent == extent)
         return wanted;
     for (int i = 0; i < f->vars; i++) {
-        bool free = f->var[i].role == ROLE_INNER && f->var[i].extent == extent;
+        bool free = f->var[i].role == ROLE_INNER && f->var[i].extent == extent && f->var[i].varies == varies;
         for (int d = 0; free && d < rank; d++)
             free = !tw_ix_uses(at[d], i);
         if (free)
             return i;
     }
-    return tw_frame_add(f, (var){.kind = VAR_TILE, .role = ROLE_INNER, .extent = extent});
+    return tw_frame_add(f, (var){.kind = VAR_TILE, .role = ROLE_INNER, .extent = extent, .varies = varies});
 }
 
 /* The contracted dimension of `dot`: rows or columns of a panel operand, else a plain inner one. */
@@ -37,7 +37,7 @@ int tw_frame_dot_inner(const scheduler *s, frame *f, const tw_op *dot, const tw_
         wanted = a->transposed ? f->row : f->panel_column;
     else if (b->panel)
         wanted = b->transposed ? f->panel_column : f->row;
-    return tw_frame_inner(f, a->shape[rank - 1], dot->result[0].type.rank, at, wanted);
+    return tw_frame_inner(f, a->shape[rank - 1], dim_varies(a, rank - 1), dot->result[0].type.rank, at, wanted);
 }
 
 void tw_trace_init(trace *t, scheduler *s, frame *f, int own)
@@ -158,7 +158,8 @@ static void trace_reduction(trace *t, const tw_op *op, const tw_index *const *at
     const tw_index *inner[TW_MAX_RANK];
     bool keep;
     int axis = tw_schedule_reduced_axis(op, &keep);
-    int v = tw_frame_inner(t->f, f->shape[axis], op->result[0].type.rank, at, f->panel ? t->f->panel_column : -1);
+    int v = tw_frame_inner(t->f, f->shape[axis], dim_varies(f, axis), op->result[0].type.rank, at,
+                           f->panel ? t->f->panel_column : -1);
     if (v < 0) {
         t->status = tw_error(TW_ERR_INTERNAL, "schedule: a kernel needs more than %d loop variables", MOST_VARS);
         return;
@@ -181,6 +182,25 @@ static void trace_dot(trace *t, const tw_op *op, const tw_index *const *at)
     tw_schedule_dot_access(op, at, tw_ix_var(t->s->arena, v, t->f->var[v].extent), a, b);
     tw_trace_value(t, op->operand[0], a, false);
     tw_trace_value(t, op->operand[1], b, false);
+}
+
+/* The value itself may be one that is pulled: then what of it is computed the latest. */
+static void trace_wait(trace *t, const tw_value *v)
+{
+    while (!facts_of(t->s, v)->stored && !facts_of(t->s, v)->computed) {
+        const tw_value *latest = NULL;
+        for (uint32_t i = 0; i < read_operands(v->def); i++) {
+            const tw_value *o = v->def->operand[i];
+            if (o && (!latest || facts_of(t->s, o)->place > facts_of(t->s, latest)->place))
+                latest = o;
+        }
+        if (!latest)
+            return;
+        v = latest;
+    }
+    trace_entry *e = new_entry(t);
+    if (e)
+        *e = (trace_entry){.kind = TRACE_WAIT, .value = v};
 }
 
 static void trace_inside(trace *t, const tw_value *v, const tw_index *const *at)
@@ -213,7 +233,9 @@ static void trace_inside(trace *t, const tw_value *v, const tw_index *const *at)
             tw_trace_value(t, op->operand[i], zero, false);
         }
     } else {
-        for (uint32_t i = 0; i < op->operands && t->status == TW_OK; i++) {
+        if (op->code == TW_G_AFTER)
+            trace_wait(t, op->operand[1]);
+        for (uint32_t i = 0; i < read_operands(op) && t->status == TW_OK; i++) {
             access x;
             if ((t->status = tw_schedule_access(t->s, op, i, at, &x)) != TW_OK)
                 return;

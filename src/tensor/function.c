@@ -1,48 +1,47 @@
 /* Compiled functions: traced once for each set of guards, then replayed without recording anything.
  *
- * A trace is an ordinary segment that holds nothing else. Its inputs are bound again at each call: to the call's
- * inputs, or to tensors that the function captured, by reference, so that a parameter's new content is seen. Its
- * results are the function's outputs and the new contents of captured tensors. What else C code does (branches, values
- * that it makes into tensors) is what it was when traced.
+ * A trace is an ordinary segment that holds nothing else. Its inputs are cells, bound again at each call: to those of
+ * the call's inputs, or to cells that the function captured, so that a parameter's new content is seen. Its results are
+ * the function's outputs and new content of cells. What else C code does (branches, values that it makes into tensors)
+ * is what it was when traced.
  *
  * Not replayed, but recorded again at each call, which is always right: a function that looks at a value, whose result
- * has a history of gradients, or that leaves other new tensors behind. */
+ * has a history of gradients or is a view, or that leaves other new tensors behind. */
 #include "tensor/internal.h"
 
 enum { MOST_INPUTS = 64, MOST_OUTPUTS = 64, MOST_RESULTS = 1024, RECOMPILE_LIMIT = 8 };
 
-typedef struct input_guard {
+typedef struct input_guard { /* of the handle and of the cell behind it */
     tw_dtype dtype;
-    int rank, same_as; /* the first input that is the same tensor */
-    int64_t shape[TW_MAX_RANK];
+    int rank, cell_rank, same_as, same_cell; /* the first input that is the same tensor, or of the same cell */
+    int64_t shape[TW_MAX_RANK], stride[TW_MAX_RANK], offset, cell_shape[TW_MAX_RANK];
 } input_guard;
 
-typedef struct binding { /* an input of the plan */
-    int from;            /* the call's input; -1: captured */
-    tw_tensor *captured;
-} binding;
+typedef struct source { /* a cell: of a call's input, or captured */
+    int input;          /* -1: captured */
+    cell *captured;
+} source;
 
-typedef struct place {
-    enum { TO_OUTPUT, TO_CAPTURED } kind;
-    int binding; /* TO_CAPTURED: whose content it renews */
-    tw_tensor *captured;
+typedef struct place { /* where a result goes */
+    bool new_tensor;   /* an output; else new content of a cell */
+    source to;
     tw_type type;
 } place;
 
-typedef struct source { /* of an output of the function */
+typedef struct output { /* of the function */
     enum { FROM_RESULT, FROM_INPUT, FROM_CAPTURED } kind;
     int index;
     tw_tensor *captured;
-} source;
+} output;
 
 typedef struct entry {
     int inputs, bindings, results;
     bool grad;
     input_guard *guard;
-    binding *binding;
+    source *binding; /* of the plan's inputs */
     place *place;
     int *in_place;
-    source *output;
+    output *output;
     tw_prepared *plan;
     const char *unreplayable; /* why; NULL: it is replayed */
 } entry;
@@ -70,9 +69,9 @@ tw_function *tw_compile(tw_traceable *fn, void *user, int output_count)
 static void free_entry(entry *e, int outputs)
 {
     for (int i = 0; e->binding && i < e->bindings; i++)
-        tw_release(e->binding[i].captured);
+        tw_cell_release(e->binding[i].captured);
     for (int i = 0; e->place && i < e->results; i++)
-        tw_release(e->place[i].captured);
+        tw_cell_release(e->place[i].to.captured);
     for (int i = 0; e->output && i < outputs; i++)
         tw_release(e->output[i].captured);
     tw_free(e->guard);
@@ -95,28 +94,29 @@ void tw_function_destroy(tw_function *f)
 
 /* ---- guards ---- */
 
-static int first_same(tw_tensor *const *inputs, int i)
-{
-    int j = 0;
-    while (inputs[j] != inputs[i])
-        j++;
-    return j;
-}
-
-static bool guard_holds(const input_guard *g, tw_tensor *const *inputs, int i)
+static input_guard guard_of(tw_tensor *const *inputs, int i)
 {
     const tw_tensor *t = inputs[i];
-    return t->dtype == g->dtype && t->rank == g->rank &&
-           !memcmp(t->shape, g->shape, (size_t)t->rank * sizeof *t->shape) && first_same(inputs, i) == g->same_as;
+    input_guard g = {.dtype = t->dtype, .rank = t->rank, .cell_rank = t->cell->rank, .offset = t->offset};
+    while (inputs[g.same_as] != t)
+        g.same_as++;
+    while (inputs[g.same_cell]->cell != t->cell)
+        g.same_cell++;
+    memcpy(g.shape, t->shape, (size_t)t->rank * sizeof *t->shape);
+    memcpy(g.stride, t->stride, (size_t)t->rank * sizeof *t->stride);
+    memcpy(g.cell_shape, t->cell->shape, (size_t)t->cell->rank * sizeof *t->shape);
+    return g;
 }
 
 static bool guards_hold(const entry *e, tw_tensor *const *inputs, int n)
 {
     if (e->inputs != n || e->grad != tw_grad_enabled())
         return false;
-    for (int i = 0; i < n; i++)
-        if (!guard_holds(&e->guard[i], inputs, i))
+    for (int i = 0; i < n; i++) {
+        input_guard g = guard_of(inputs, i);
+        if (memcmp(&g, &e->guard[i], sizeof g) != 0)
             return false;
+    }
     return true;
 }
 
@@ -132,20 +132,22 @@ static void say_reason(const tw_function *f, tw_tensor *const *inputs, int n, ch
     else if (e->grad != tw_grad_enabled())
         snprintf(reason, room, "gradients are %s now", tw_grad_enabled() ? "on" : "off");
     for (int i = 0; i < n && e->inputs == n; i++) {
-        const input_guard *g = &e->guard[i];
-        const tw_tensor *t = inputs[i];
-        if (guard_holds(g, inputs, i))
+        input_guard now = guard_of(inputs, i), *was = &e->guard[i];
+        if (!memcmp(&now, was, sizeof now))
             continue;
-        if (t->dtype != g->dtype)
-            snprintf(reason, room, "input %d: dtype %s, was %s", i, tw_dtype_name(t->dtype), tw_dtype_name(g->dtype));
-        else if (t->rank != g->rank)
-            snprintf(reason, room, "input %d: %d dimensions, were %d", i, t->rank, g->rank);
-        else if (first_same(inputs, i) != g->same_as)
+        if (now.dtype != was->dtype)
+            snprintf(reason, room, "input %d: dtype %s, was %s", i, tw_dtype_name(now.dtype),
+                     tw_dtype_name(was->dtype));
+        else if (now.rank != was->rank)
+            snprintf(reason, room, "input %d: %d dimensions, were %d", i, now.rank, was->rank);
+        else if (now.same_as != was->same_as || now.same_cell != was->same_cell)
             snprintf(reason, room, "input %d: the same tensor as another input, or no longer", i);
-        for (int d = 0; t->rank == g->rank && d < t->rank; d++)
-            if (t->shape[d] != g->shape[d])
-                snprintf(reason, room, "input %d: size of dimension %d is %lld, was %lld", i, d, (long long)t->shape[d],
-                         (long long)g->shape[d]);
+        else
+            snprintf(reason, room, "input %d: other strides", i);
+        for (int d = 0; now.rank == was->rank && d < now.rank; d++)
+            if (now.shape[d] != was->shape[d])
+                snprintf(reason, room, "input %d: size of dimension %d is %lld, was %lld", i, d,
+                         (long long)now.shape[d], (long long)was->shape[d]);
         return;
     }
 }
@@ -160,31 +162,41 @@ typedef struct tracing {
     const char *reason;
 } tracing;
 
-static int index_of(tw_tensor *const *list, int n, const tw_tensor *t)
+static int index_of(tw_tensor *const *list, int n, const cell *c)
 {
     for (int i = 0; i < n; i++)
-        if (list[i] == t)
+        if (list[i]->cell == c)
             return i;
     return -1;
+}
+
+static source source_of(const tracing *x, cell *c)
+{
+    source s = {index_of(x->inputs, x->e->inputs, c), NULL};
+    if (s.input < 0) {
+        s.captured = c;
+        c->references++;
+    }
+    return s;
 }
 
 static bool note_inputs(tracing *x, const segment *s)
 {
     entry *e = x->e;
-    e->binding = tw_alloc_zero(s->holders.count + 1, sizeof *e->binding);
+    e->binding = tw_alloc_zero(s->inputs.count + 1, sizeof *e->binding);
     if (!e->binding)
         return false;
-    e->bindings = (int)s->holders.count;
+    e->bindings = (int)s->inputs.count;
     for (int i = 0; i < e->bindings; i++) {
-        tw_tensor *t = s->holders.data[i];
-        e->binding[i].from = index_of(x->inputs, e->inputs, t);
-        e->binding[i].captured = e->binding[i].from < 0 ? tw_keep(t) : NULL;
+        e->binding[i] = source_of(x, s->inputs.data[i]);
+        if (s->inputs.data[i]->strided)
+            e->unreplayable = "it reads strided memory of the program's";
     }
     return true;
 }
 
-/* Every result must be an output or a captured tensor's new content. */
-static bool note_results(tracing *x, const segment *s, const results *r)
+/* Every result must be an output or new content of a cell that was there before. */
+static bool note_results(tracing *x, const results *r)
 {
     entry *e = x->e;
     e->place = tw_alloc_zero((size_t)r->count + 1, sizeof *e->place);
@@ -193,19 +205,13 @@ static bool note_results(tracing *x, const segment *s, const results *r)
         return false;
     e->results = r->count;
     for (int k = 0; k < r->count; k++) {
-        tw_tensor *t = r->item[k].t;
-        e->place[k].type = r->value[k]->type;
+        cell *c = r->cell[k];
+        e->place[k] = (place){.new_tensor = !c->data, .to = {-1, NULL}, .type = r->value[k]->type};
         e->in_place[k] = r->in_place[k];
-        int held = index_of(s->holders.data, (int)s->holders.count, t);
-        if (index_of(x->outputs, x->f->outputs, t) >= 0 && !t->storage) {
-            e->place[k].kind = TO_OUTPUT;
-        } else if (t->storage) { /* also one that is written without being read */
-            e->place[k].kind = TO_CAPTURED;
-            e->place[k].binding = held;
-            e->place[k].captured = tw_keep(t);
-        } else {
+        if (c->data)
+            e->place[k].to = source_of(x, c);
+        else if (index_of(x->outputs, x->f->outputs, c) < 0)
             e->unreplayable = "it leaves a new tensor behind that is no output";
-        }
     }
     return true;
 }
@@ -215,15 +221,20 @@ static bool note_outputs(tracing *x, const results *r)
     entry *e = x->e;
     e->output = tw_alloc_zero((size_t)x->f->outputs + 1, sizeof *e->output);
     for (int j = 0; e->output && j < x->f->outputs; j++) {
-        source *o = &e->output[j];
-        int input = index_of(x->inputs, e->inputs, x->outputs[j]);
-        *o = (source){input >= 0 ? FROM_INPUT : FROM_CAPTURED, input, NULL};
+        tw_tensor *t = x->outputs[j];
+        output *o = &e->output[j];
+        *o = (output){FROM_CAPTURED, -1, NULL};
+        for (int i = 0; i < e->inputs; i++)
+            if (x->inputs[i] == t)
+                *o = (output){FROM_INPUT, i, NULL};
         for (int k = 0; k < r->count; k++)
-            if (r->item[k].t == x->outputs[j] && e->place[k].kind == TO_OUTPUT)
-                *o = (source){FROM_RESULT, k, NULL};
+            if (r->cell[k] == t->cell && e->place[k].new_tensor)
+                *o = (output){FROM_RESULT, k, NULL};
+        if (o->kind != FROM_INPUT && t->view)
+            e->unreplayable = "its result is a view";
         if (o->kind == FROM_CAPTURED)
-            o->captured = tw_keep(x->outputs[j]);
-        if (x->outputs[j]->node)
+            o->captured = tw_keep(t);
+        if (t->node)
             e->unreplayable = "its result has a history of gradients";
     }
     return e->output != NULL;
@@ -233,12 +244,14 @@ static tw_status finish_trace(void *user, segment *s, const results *r, tw_segme
 {
     tracing *x = user;
     entry *e = x->e;
-    if (!note_inputs(x, s) || !note_results(x, s, r) || !note_outputs(x, r))
+    if (!note_inputs(x, s) || !note_results(x, r) || !note_outputs(x, r))
         return TW_ERR_MEMORY;
     if (e->results > MOST_RESULTS || e->bindings > MOST_RESULTS)
         e->unreplayable = "it has more inputs or results than can be replayed";
+    if (e->results == 0)
+        return TW_OK;
     if (e->unreplayable)
-        return tw_segment_runner(s->g, io);
+        return tw_segment_runner(s->g, io, "the end of a function");
     e->plan = tw_segment_preparer(s->g, io, x->reason);
     return e->plan ? tw_prepared_runner(e->plan, io) : tw_error_code();
 }
@@ -252,10 +265,8 @@ static entry *new_entry(tw_tensor *const *inputs, int n)
     }
     e->inputs = n;
     e->grad = tw_grad_enabled();
-    for (int i = 0; i < n; i++) {
-        e->guard[i] = (input_guard){inputs[i]->dtype, inputs[i]->rank, first_same(inputs, i), {0}};
-        memcpy(e->guard[i].shape, inputs[i]->shape, sizeof e->guard[i].shape);
-    }
+    for (int i = 0; i < n; i++)
+        e->guard[i] = guard_of(inputs, i);
     return e;
 }
 
@@ -270,8 +281,8 @@ static tw_status record_body(const tw_function *f, tw_tensor *const *inputs, int
         for (int j = 0; j < f->outputs && status == TW_OK; j++) {
             if (!outputs[j])
                 status = tw_error(TW_ERR_VALUE, "call: the function set no output %d", j);
-            else if (outputs[j]->status != TW_OK)
-                status = outputs[j]->status;
+            else if (tw_tensor_status(outputs[j]) != TW_OK)
+                status = tw_tensor_status(outputs[j]);
             else
                 tw_yield(outputs[j]);
         }
@@ -281,20 +292,19 @@ static tw_status record_body(const tw_function *f, tw_tensor *const *inputs, int
 
 static tw_status trace(tw_function *f, tw_tensor *const *inputs, int n, tw_tensor **outputs, const char *reason)
 {
-    TW_TRY(tw_segment_flush());
+    TW_TRY(tw_segment_flush("a compiled function"));
     segment *s = tw_segment_current();
     entry *e = s ? new_entry(inputs, n) : NULL;
     if (!e)
         return TW_ERR_MEMORY;
     tracing x = {f, e, inputs, outputs, reason};
     uint64_t number = s->number;
-    s->traced = true;
     tw_status status = record_body(f, inputs, n, outputs);
     if (status == TW_OK && s->number != number)
         e->unreplayable = "it looks at a value (a graph break)";
     if (status == TW_OK)
-        status = e->unreplayable ? tw_segment_flush() : tw_segment_flush_into(finish_trace, &x);
-    s->traced = false;
+        status = e->unreplayable ? tw_segment_flush("the end of a function")
+                                 : tw_segment_flush_into("the end of a function", finish_trace, &x);
     if (status != TW_OK || !tw_vec_push(&f->entries, e)) {
         free_entry(e, f->outputs);
         return status != TW_OK ? status : TW_ERR_MEMORY;
@@ -309,94 +319,78 @@ static tw_status trace(tw_function *f, tw_tensor *const *inputs, int n, tw_tenso
 
 /* ---- replaying ---- */
 
-/* A captured tensor's content is written over where nobody else holds its storage, else it gets a new one. */
-static storage *room_for(const place *p)
+static cell *cell_of(const source *s, tw_tensor *const *inputs)
 {
-    size_t bytes = tw_dtype_size((tw_dtype)p->type.dtype);
-    for (int i = 0; i < p->type.rank; i++)
-        bytes *= (size_t)p->type.dims[i];
-    return tw_storage_create(bytes);
+    return s->input >= 0 ? inputs[s->input]->cell : s->captured;
 }
 
-static void renew(tw_tensor *t, storage *made)
+/* New content goes where the plan may write it; an output gets a tensor of its own. */
+static tw_status make_room(const entry *e, tw_tensor *const *inputs, tw_tensor **made, void **out)
 {
-    if (t->storage->foreign && t->storage->bytes == made->bytes) { /* the user's memory is what changes */
-        memcpy(t->storage->data, made->data, made->bytes);
-        tw_storage_release(made);
-    } else {
-        tw_storage_release(t->storage);
-        t->storage = made;
+    for (int k = 0; k < e->results; k++)
+        made[k] = NULL;
+    for (int k = 0; k < e->results; k++) {
+        const place *p = &e->place[k];
+        if (!p->new_tensor) {
+            out[k] = e->in_place[k] >= 0 ? NULL : cell_of(&p->to, inputs)->data;
+            continue;
+        }
+        made[k] = tw_empty(p->type.rank, p->type.dims, (tw_dtype)p->type.dtype);
+        TW_TRY(made[k]->status);
+        out[k] = made[k]->cell->data;
     }
+    return TW_OK;
 }
 
 static tw_status replay(const tw_function *f, const entry *e, tw_tensor *const *inputs, tw_tensor **outputs)
 {
     void *in[MOST_RESULTS], *out[MOST_RESULTS];
-    storage *made[MOST_RESULTS];
-    bool done[MOST_RESULTS];
-    tw_status status = TW_OK;
+    const int64_t *stride[MOST_RESULTS];
+    tw_tensor *made[MOST_RESULTS];
     for (int i = 0; i < e->bindings; i++) {
-        const tw_tensor *t = e->binding[i].captured ? e->binding[i].captured : inputs[e->binding[i].from];
-        in[i] = t->storage->data;
+        in[i] = cell_of(&e->binding[i], inputs)->data;
+        stride[i] = NULL;
     }
-    for (int k = 0; k < e->results; k++) {
-        const place *p = &e->place[k];
-        bool over = p->kind == TO_CAPTURED && e->in_place[k] >= 0 && p->captured->storage->references == 1;
-        made[k] = over ? NULL : room_for(p);
-        out[k] = made[k] ? made[k]->data : NULL;
-        if (!over && !made[k])
-            status = TW_ERR_MEMORY;
-    }
-    tw_segment_io io = {e->bindings, e->results, in, out, e->in_place, done};
-    if (status == TW_OK)
-        status = tw_prepared_runner(e->plan, &io);
-    for (int k = 0; k < e->results; k++) {
-        if (e->place[k].kind != TO_CAPTURED)
-            continue;
-        if (status == TW_OK && made[k])
-            renew(e->place[k].captured, made[k]);
-        else
-            tw_storage_release(made[k]);
-        e->place[k].captured->version += status == TW_OK;
-        made[k] = NULL;
-    }
-    for (int j = 0; j < f->outputs && status == TW_OK; j++) {
-        const source *o = &e->output[j];
-        outputs[j] = o->kind == FROM_INPUT ? inputs[o->index] : o->captured;
-        if (o->kind != FROM_RESULT)
-            continue;
-        const tw_type *t = &e->place[o->index].type;
-        outputs[j] = tw_tensor_create((tw_dtype)t->dtype, t->rank, t->dims);
-        status = outputs[j]->status;
-        if (status == TW_OK && made[o->index]) {
-            outputs[j]->storage = made[o->index];
-            made[o->index]->references++;
-        }
-    }
+    TW_TRY(make_room(e, inputs, made, out));
+    tw_segment_io io = {e->bindings, e->results, in, stride, out, e->in_place};
+    if (e->plan)
+        TW_TRY(tw_prepared_runner(e->plan, &io));
     for (int k = 0; k < e->results; k++)
-        tw_storage_release(made[k]);
-    return status;
+        if (!e->place[k].new_tensor)
+            cell_of(&e->place[k].to, inputs)->version++;
+    for (int j = 0; j < f->outputs; j++) {
+        const output *o = &e->output[j];
+        outputs[j] = o->kind == FROM_RESULT ? made[o->index] : o->kind == FROM_INPUT ? inputs[o->index] : o->captured;
+    }
+    return TW_OK;
 }
 
 static bool needs_history(tw_tensor *const *inputs, int n)
 {
     for (int i = 0; i < n && tw_grad_enabled(); i++)
-        if (inputs[i]->requires_grad || inputs[i]->node)
+        if (tw_tracked(inputs[i]))
             return true;
     return false;
 }
 
-/* Everything that a replay reads must be computed. */
+/* Everything that a replay reads must be computed, and lie as it did when traced. */
 static tw_status materialise(const entry *e, tw_tensor *const *inputs)
 {
     const segment *s = tw_segment_current();
-    bool pending = s && s->pending.count > 0;
-    if (pending)
-        TW_TRY(tw_segment_flush());
+    if (s && s->pending.count > 0)
+        TW_TRY(tw_segment_flush("a compiled function"));
     for (int i = 0; i < e->inputs; i++)
-        if (!inputs[i]->storage)
+        if (!inputs[i]->cell->data)
             return tw_error(TW_ERR_INTERNAL, "call: input %d was not computed", i);
     return TW_OK;
+}
+
+static bool any_strided(tw_tensor *const *inputs, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (inputs[i]->cell->strided)
+            return true;
+    return false;
 }
 
 tw_status tw_call(tw_function *f, tw_tensor *const *inputs, int n, tw_tensor **outputs)
@@ -404,9 +398,9 @@ tw_status tw_call(tw_function *f, tw_tensor *const *inputs, int n, tw_tensor **o
     if (n < 0 || n > MOST_INPUTS)
         return tw_error(TW_ERR_VALUE, "call: %d inputs; expected 0 to %d", n, MOST_INPUTS);
     for (int i = 0; i < n; i++)
-        if (inputs[i]->status != TW_OK)
-            return tw_error(inputs[i]->status, "call: input %d carries an error", i);
-    if (needs_history(inputs, n))
+        if (tw_tensor_status(inputs[i]) != TW_OK)
+            return tw_error(tw_tensor_status(inputs[i]), "call: input %d carries an error", i);
+    if (needs_history(inputs, n) || any_strided(inputs, n))
         return record_body(f, inputs, n, outputs);
     for (size_t i = 0; i < f->entries.count; i++) {
         entry *e = f->entries.data[i];

@@ -1,4 +1,4 @@
-/* What tensors need from the folders after them: one function, set at start-up by capture. */
+/* What tensors need from the folders after them: functions, set at start-up by capture. */
 #ifndef TW_TENSOR_HOOKS_H
 #define TW_TENSOR_HOOKS_H
 
@@ -6,14 +6,15 @@
 
 typedef struct tw_segment_io {
     int inputs, outputs;
-    void **input;        /* contiguous values, in order of the graph's inputs */
-    void **output;       /* where the results go; may be replaced: in_place */
-    const int *in_place; /* by output: the input whose storage it renews; -1: none */
-    bool *in_place_done; /* by output: set when the result was written over that input */
+    void **input;                 /* values, in order of the graph's inputs: row-major, or as `stride` says */
+    const int64_t *const *stride; /* by input, in elements; an entry is NULL where the value is row-major */
+    void **output;                /* where the results go; NULL: over the input that in_place names */
+    const int *in_place;          /* by output: the input whose content it renews; -1: none */
 } tw_segment_io;
 
-/* Runs a recorded graph (composites and primitives, ending in `output`). The graph stays the caller's. */
-typedef tw_status tw_run_segment(const tw_graph *g, tw_segment_io *io);
+/* Runs a recorded graph (composites and primitives, ending in `output`). The graph stays the caller's. `reason`: what
+ * looked at a value and so ended the segment. */
+typedef tw_status tw_run_segment(const tw_graph *g, tw_segment_io *io, const char *reason);
 extern tw_run_segment *tw_segment_runner;
 
 /* The two halves of it for functions that are compiled once and called often: a plan for this graph and these in-place

@@ -9,4 +9,7 @@
  * NULL. */
 tw_tensor *tw_record(int code, int operands, tw_tensor *const *operand, const tw_attr *attrs);
 
+/* The same, and the result becomes the new content of operand[0]. */
+tw_status tw_record_in_place(int code, int operands, tw_tensor *const *operand, const tw_attr *attrs);
+
 #endif

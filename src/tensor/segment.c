@@ -1,5 +1,5 @@
-/* The segment: operations recorded since the last look. Looking runs it: the pending tensors that somebody still holds
- * are its results. */
+/* The segment: operations recorded since the last look. Looking runs it: the pending cells that somebody still looks
+ * at are its results. */
 #include "tensor/internal.h"
 
 #include <stdatomic.h>
@@ -18,7 +18,7 @@ static bool open_segment(segment *s)
     s->g = tw_graph_create(&tw_graph_table);
     s->number = atomic_fetch_add(&next_number, 1);
     s->eager = tw_env_on("TW_EAGER");
-    s->pending.count = s->inputs.count = s->holders.count = 0;
+    s->pending.count = s->inputs.count = s->views.count = 0;
     return s->g != NULL;
 }
 
@@ -27,154 +27,165 @@ segment *tw_segment_current(void)
     return current.g || open_segment(&current) ? &current : NULL;
 }
 
-/* A materialised tensor becomes an input of the segment the first time it is used. */
-tw_value *tw_tensor_value(tw_tensor *t)
+/* Content in memory becomes an input of the segment the first time it is used. */
+tw_value *tw_cell_value(cell *c)
 {
     segment *s = tw_segment_current();
     if (!s)
         return NULL;
-    if (t->segment == s->number)
-        return t->value;
-    if (!t->storage) {
+    if (c->segment == s->number)
+        return c->value;
+    if (!c->data) {
         tw_error(TW_ERR_INTERNAL, "a tensor that was never computed is used after its segment");
         return NULL;
     }
-    tw_value *v = tw_graph_input(s->g, tw_type_make(t->dtype, t->rank, t->shape));
-    if (!v || !tw_vec_push(&s->inputs, t->storage))
+    tw_value *v = tw_graph_input(s->g, tw_type_make(c->dtype, c->rank, c->shape));
+    if (!v || !tw_vec_push(&s->inputs, c))
         return NULL;
-    t->storage->references++;
-    if (s->traced && !tw_vec_push(&s->holders, tw_keep(t)))
-        return NULL;
-    t->segment = s->number;
-    t->value = v;
-    t->input = (int)s->inputs.count - 1;
-    t->pending = -1;
+    c->references++;
+    c->segment = s->number;
+    c->value = v;
+    c->input = (int)s->inputs.count - 1;
     return v;
 }
 
-static void make_pending(segment *s, tw_tensor *t, tw_value *v)
+tw_value *tw_tensor_value(tw_tensor *t)
 {
-    bool listed = t->segment == s->number && t->pending >= 0;
-    t->value = v;
-    t->segment = s->number;
-    if (listed)
+    return t->view ? tw_view_value(t) : tw_cell_value(t->cell);
+}
+
+void tw_cell_set_value(cell *c, tw_value *v)
+{
+    segment *s = tw_segment_current();
+    if (c->segment != s->number)
+        c->input = -1;
+    c->segment = s->number;
+    c->value = v;
+    if (c->pending)
         return;
-    t->pending = (int)s->pending.count;
-    if (!tw_vec_push(&s->pending, t)) {
-        t->pending = -1;
-        t->status = TW_ERR_MEMORY;
+    if (!tw_vec_push(&s->pending, c)) {
+        c->status = TW_ERR_MEMORY;
+        return;
     }
+    c->references++;
+    c->pending = true;
 }
 
 tw_tensor *tw_tensor_pending(tw_value *v)
 {
     tw_tensor *t = tw_tensor_create((tw_dtype)v->type.dtype, v->type.rank, v->type.dims);
-    if (t->status == TW_OK)
-        make_pending(tw_segment_current(), t, v);
+    if (t->status == TW_OK) {
+        tw_cell_set_value(t->cell, v);
+        t->status = t->cell->status;
+    }
     return t;
 }
 
-void tw_tensor_set_value(tw_tensor *t, tw_value *v)
+/* ---- results ---- */
+
+static bool looked_at(const tw_tensor *t)
 {
-    segment *s = tw_segment_current();
-    if (t->segment != s->number)
-        t->input = -1;
-    make_pending(s, t, v);
-    t->version++;
+    return t->references > t->bases;
 }
 
-/* ---- running ---- */
-
-static bool wanted(const tw_tensor *t)
+/* A view that is all that anybody looks at of a cell becomes a tensor of its own: the rest need not be kept. */
+static tw_status separate_views(segment *s)
 {
-    return t && t->status == TW_OK && (t->references > t->idle || tw_tape_keeps(t));
+    for (size_t i = 0; i < s->views.count; i++) {
+        tw_tensor *t = s->views.data[i];
+        if (t && looked_at(t) && t->cell->lookers == 1 && t->cell->pending && !t->cell->data)
+            TW_TRY(tw_view_separate(t));
+    }
+    return TW_OK;
 }
 
 static bool allocate_results(const segment *s, results *r)
 {
     size_t n = s->pending.count + 1, m = s->inputs.count + 1;
-    r->item = tw_alloc_zero(n, sizeof *r->item);
+    r->cell = tw_alloc_zero(n, sizeof *r->cell);
     r->value = tw_alloc_zero(n, sizeof *r->value);
     r->output = tw_alloc_zero(n, sizeof *r->output);
+    r->made = tw_alloc_zero(n, sizeof *r->made);
     r->in_place = tw_alloc_zero(n, sizeof *r->in_place);
-    r->done = tw_alloc_zero(n, sizeof *r->done);
     r->input = tw_alloc_zero(m, sizeof *r->input);
-    return r->item && r->value && r->output && r->in_place && r->done && r->input;
+    r->stride = tw_alloc_zero(m, sizeof *r->stride);
+    return r->cell && r->value && r->output && r->made && r->in_place && r->input && r->stride;
 }
 
 static void free_results(results *r)
 {
-    tw_free(r->item);
+    tw_free(r->cell);
     tw_free(r->value);
     tw_free(r->output);
+    tw_free(r->made);
     tw_free(r->in_place);
-    tw_free(r->done);
     tw_free(r->input);
+    tw_free(r->stride);
 }
 
-/* A new content may be written over the old one if nobody but this tensor and the segment holds the storage. */
-int tw_segment_renews(const segment *s, const tw_tensor *t)
+/* New content goes over the old where the segment reads the old, straight to the memory where nobody reads it, else
+ * into memory that is made for it. */
+static tw_status add_result(results *r, cell *c)
 {
-    bool alone = t->input >= 0 && t->storage && s->inputs.data[t->input] == t->storage && t->storage->references == 2;
-    return alone ? t->input : -1;
+    int k = r->count++;
+    r->cell[k] = c;
+    r->value[k] = c->value;
+    r->in_place[k] = c->data && !c->strided ? c->input : -1;
+    if (r->in_place[k] >= 0)
+        return TW_OK;
+    if (c->data && !c->strided)
+        r->output[k] = c->data;
+    else
+        r->output[k] = r->made[k] = tw_alloc_aligned(TW_MAX(c->bytes, (size_t)1), 64);
+    return r->output[k] ? TW_OK : TW_ERR_MEMORY;
 }
 
 static tw_status collect(segment *s, results *r)
 {
-    for (size_t i = 0; i < s->pending.count; i++) {
-        tw_tensor *t = s->pending.data[i];
-        if (!wanted(t))
-            continue;
-        int k = r->count++;
-        r->item[k].t = t;
-        r->value[k] = t->value;
-        r->in_place[k] = tw_segment_renews(s, t);
-        if (r->in_place[k] < 0) {
-            r->item[k].storage = tw_storage_create((size_t)t->count * tw_dtype_size(t->dtype));
-            if (!r->item[k].storage)
-                return TW_ERR_MEMORY;
-            r->output[k] = r->item[k].storage->data;
-        }
-    }
-    for (size_t i = 0; i < s->inputs.count; i++)
+    bool changed;
+    for (size_t i = 0; i < s->pending.count; i++)
+        if (s->pending.data[i]->lookers > 0 && s->pending.data[i]->status == TW_OK)
+            TW_TRY(add_result(r, s->pending.data[i]));
+    for (size_t i = 0; i < s->inputs.count; i++) {
         r->input[i] = s->inputs.data[i]->data;
-    return tw_g_output(s->g, r->count, r->value) ? TW_OK : tw_error_code();
+        r->stride[i] = s->inputs.data[i]->strided ? s->inputs.data[i]->stride : NULL;
+    }
+    if (!tw_g_output(s->g, r->count, r->value))
+        return tw_error_code();
+    return tw_pass_dce(&s->g, &changed); /* what nobody needs must not tell equal segments apart */
 }
 
-/* Results that were written over their old content keep their storage; the others get what they were computed into. */
 static void hand_out(segment *s, results *r, tw_status status)
 {
     for (int k = 0; k < r->count; k++) {
-        tw_tensor *t = r->item[k].t;
-        storage *made = r->item[k].storage;
-        if (status != TW_OK) {
-            t->status = t->storage && r->in_place[k] >= 0 ? TW_OK : status;
-            tw_storage_release(made);
-        } else if (made && t->storage && t->storage->foreign && t->storage->bytes == made->bytes) {
-            memcpy(t->storage->data, made->data, made->bytes); /* the user's memory is what changes */
-            tw_storage_release(made);
-        } else if (made) {
-            tw_storage_release(t->storage);
-            t->storage = made;
-        }
-        t->pending = -1;
-        t->segment = 0;
+        if (status == TW_OK && r->made[k])
+            tw_cell_hand_over(r->cell[k], r->made[k]);
+        else
+            tw_free(r->made[k]);
+        if (status != TW_OK && !r->cell[k]->data)
+            r->cell[k]->status = status;
     }
     for (size_t i = 0; i < s->pending.count; i++) {
-        tw_tensor *t = s->pending.data[i];
-        if (t && t->segment == s->number) { /* nobody wanted its value */
-            t->pending = -1;
-            t->segment = 0;
-        }
+        cell *c = s->pending.data[i];
+        c->pending = false;
+        c->segment = 0;
+        tw_cell_release(c);
     }
+    for (size_t i = 0; i < s->inputs.count; i++) {
+        s->inputs.data[i]->segment = 0;
+        tw_cell_release(s->inputs.data[i]);
+    }
+    for (size_t i = 0; i < s->views.count; i++)
+        if (s->views.data[i])
+            s->views.data[i]->view->listed = -1;
 }
 
-tw_status tw_segment_flush(void)
+tw_status tw_segment_flush(const char *reason)
 {
-    return tw_segment_flush_into(NULL, NULL);
+    return tw_segment_flush_into(reason, NULL, NULL);
 }
 
-tw_status tw_segment_flush_into(tw_segment_sink *sink, void *user)
+tw_status tw_segment_flush_into(const char *reason, tw_segment_sink *sink, void *user)
 {
     segment *s = tw_segment_current();
     results r = {0};
@@ -183,26 +194,32 @@ tw_status tw_segment_flush_into(tw_segment_sink *sink, void *user)
     if (s->running || (s->pending.count == 0 && !sink))
         return TW_OK;
     s->running = true;
-    tw_status status = allocate_results(s, &r) ? collect(s, &r) : TW_ERR_MEMORY;
-    if (status == TW_OK && r.count > 0) {
-        tw_segment_io io = {(int)s->inputs.count, r.count, r.input, r.output, r.in_place, r.done};
+    tw_status status = separate_views(s);
+    if (status == TW_OK)
+        status = allocate_results(s, &r) ? collect(s, &r) : TW_ERR_MEMORY;
+    if (status == TW_OK && (r.count > 0 || sink)) {
+        tw_segment_io io = {(int)s->inputs.count, r.count, r.input, r.stride, r.output, r.in_place};
         status = sink                ? sink(user, s, &r, &io)
-                 : tw_segment_runner ? tw_segment_runner(s->g, &io)
+                 : tw_segment_runner ? tw_segment_runner(s->g, &io, reason)
                                      : tw_error(TW_ERR_INTERNAL, "no runner for recorded operations");
     }
     hand_out(s, &r, status);
     free_results(&r);
-    for (size_t i = 0; i < s->inputs.count; i++)
-        tw_storage_release(s->inputs.data[i]);
-    for (size_t i = 0; i < s->holders.count; i++)
-        tw_release(s->holders.data[i]);
     tw_graph_destroy(s->g);
-    s->running = s->traced = false;
+    s->running = false;
     s->g = NULL;
     return open_segment(s) ? status : TW_ERR_MEMORY;
 }
 
 /* ---- recording ---- */
+
+static bool any_tracked(int operands, tw_tensor *const *operand)
+{
+    bool tracked = false;
+    for (int i = 0; i < operands && !tracked; i++)
+        tracked = operand[i] && tw_tracked(operand[i]);
+    return tracked;
+}
 
 tw_tensor *tw_record(int code, int operands, tw_tensor *const *operand, const tw_attr *attrs)
 {
@@ -214,10 +231,10 @@ tw_tensor *tw_record(int code, int operands, tw_tensor *const *operand, const tw
     if (operands > MOST_OPERANDS)
         return tw_tensor_failed(tw_error(TW_ERR_UNSUPPORTED, "%s: %d tensors; expected at most %d",
                                          tw_graph_table.ops[code].name, operands, MOST_OPERANDS));
-    if (s->g->values > MOST_VALUES && tw_segment_flush() != TW_OK)
+    if (s->g->values > MOST_VALUES && tw_segment_flush("the length of the segment") != TW_OK)
         return tw_tensor_failed(tw_error_code());
     for (int i = 0; i < operands; i++) {
-        if (operand[i] && operand[i]->status != TW_OK)
+        if (operand[i] && tw_tensor_status(operand[i]) != TW_OK)
             return operand[i];
         value[i] = operand[i] ? tw_tensor_value(operand[i]) : NULL;
         if (operand[i] && !value[i])
@@ -226,14 +243,12 @@ tw_tensor *tw_record(int code, int operands, tw_tensor *const *operand, const tw
     tw_op *op = tw_graph_add(s->g, code, operands, value, attrs);
     if (!op)
         return tw_tensor_failed(tw_error_code());
-    tw_tensor *t = tw_tensor_pending(&op->result[0]);
-    bool tracked = false;
-    for (int i = 0; i < operands && tw_grad_enabled(); i++)
-        tracked = tracked || (operand[i] && (operand[i]->requires_grad || operand[i]->node));
-    if (tracked && t->status == TW_OK && tw_dtype_floating(t->dtype) &&
-        tw_tape_add(t, code, operands, operand, op) != TW_OK)
-        t->status = TW_ERR_MEMORY;
-    if (s->eager && t->status == TW_OK && tw_segment_flush() != TW_OK)
+    tw_tensor *t = op->info->flags & TW_OP_ALIAS ? tw_view_of(operand[0], op) : NULL;
+    if (!t)
+        t = tw_tensor_pending(&op->result[0]);
+    if (t->status == TW_OK && tw_dtype_floating(t->dtype) && tw_grad_enabled() && any_tracked(operands, operand))
+        t->status = tw_tape_add(t, operands, operand, op);
+    if (s->eager && t->status == TW_OK && t->cell->pending && tw_segment_flush("TW_EAGER") != TW_OK)
         t->status = tw_error_code();
     return t;
 }

@@ -1,63 +1,8 @@
-/* Tensor handles: making, releasing, scopes, looking. */
+/* Tensor handles: scopes, making, releasing, looking. */
 #include "tensor/internal.h"
 
 #include <math.h>
-#include <stdatomic.h>
-
-static _Atomic int64_t bytes_now, bytes_peak;
-
-/* ---- storage ---- */
-
-void tw_count_bytes(int64_t change)
-{
-    int64_t now = atomic_fetch_add(&bytes_now, change) + change, peak = atomic_load(&bytes_peak);
-    while (now > peak && !atomic_compare_exchange_weak(&bytes_peak, &peak, now))
-        ;
-}
-
-int64_t tw_tensor_bytes(void)
-{
-    return atomic_load(&bytes_now);
-}
-
-int64_t tw_tensor_peak_bytes(bool reset)
-{
-    int64_t peak = atomic_load(&bytes_peak);
-    if (reset)
-        atomic_store(&bytes_peak, atomic_load(&bytes_now));
-    return peak;
-}
-
-storage *tw_storage_create(size_t bytes)
-{
-    enum { ALIGNMENT = 64 };
-    storage *s = tw_alloc_zero(1, sizeof *s);
-    if (!s)
-        return NULL;
-    s->references = 1;
-    s->bytes = bytes;
-    s->data = tw_alloc_aligned(TW_MAX(bytes, (size_t)1), ALIGNMENT);
-    if (s->data) {
-        tw_count_bytes((int64_t)bytes);
-        return s;
-    }
-    tw_free(s);
-    return NULL;
-}
-
-void tw_storage_release(storage *s)
-{
-    if (!s || --s->references > 0)
-        return;
-    if (s->foreign) {
-        if (s->free)
-            s->free(s->user);
-    } else {
-        tw_free(s->data);
-        tw_count_bytes(-(int64_t)s->bytes);
-    }
-    tw_free(s);
-}
+#include <stdlib.h>
 
 /* ---- scopes ---- */
 
@@ -120,27 +65,48 @@ tw_tensor *tw_yield(tw_tensor *t)
 
 /* ---- handles ---- */
 
-static tw_tensor out_of_memory = {.references = 1 << 30, .status = TW_ERR_MEMORY, .input = -1, .pending = -1};
+static tw_tensor out_of_memory = {.references = 1 << 30, .status = TW_ERR_MEMORY};
+
+/* A handle of a cell, whose reference it takes over (also on failure); owned by the scope. */
+static tw_tensor *handle_of(cell *c)
+{
+    tw_tensor *t = c ? tw_alloc_zero(1, sizeof *t) : NULL;
+    if (!t || !tw_scope_own(t)) {
+        tw_cell_release(c);
+        tw_free(t);
+        return &out_of_memory;
+    }
+    t->references = 1;
+    t->dtype = c->dtype;
+    t->rank = c->rank;
+    t->count = c->count;
+    memcpy(t->shape, c->shape, (size_t)c->rank * sizeof *t->shape);
+    memcpy(t->stride, c->stride, (size_t)c->rank * sizeof *t->stride);
+    t->cell = c;
+    c->lookers++;
+    return t;
+}
 
 tw_tensor *tw_tensor_create(tw_dtype dtype, int rank, const int64_t *shape)
 {
-    tw_tensor *t = tw_alloc_zero(1, sizeof *t);
-    if (!t)
-        return &out_of_memory;
-    t->references = 1;
-    t->dtype = dtype;
-    t->rank = rank;
-    t->input = t->pending = -1;
-    t->count = 1;
-    for (int i = rank - 1; i >= 0; i--) {
-        t->shape[i] = shape[i];
-        t->stride[i] = t->count;
-        t->count *= shape[i];
-    }
-    if (tw_scope_own(t))
+    return handle_of(tw_cell_create(dtype, rank, shape));
+}
+
+tw_tensor *tw_tensor_of(cell *c)
+{
+    c->references++;
+    return handle_of(c);
+}
+
+tw_tensor *tw_tensor_unowned(tw_tensor *t)
+{
+    if (t == &out_of_memory)
+        return NULL;
+    scopes.owned.count--;
+    if (t->status == TW_OK)
         return t;
-    tw_free(t);
-    return &out_of_memory;
+    tw_release(t);
+    return NULL;
 }
 
 tw_tensor *tw_tensor_failed(tw_status status)
@@ -150,28 +116,56 @@ tw_tensor *tw_tensor_failed(tw_status status)
     return t;
 }
 
+static bool looked_at(const tw_tensor *t)
+{
+    return t->references > t->bases;
+}
+
 tw_tensor *tw_keep(tw_tensor *t)
 {
+    bool before = looked_at(t);
     t->references++;
+    if (!before && t->cell)
+        t->cell->lookers++;
     return t;
+}
+
+/* Iterative: a view may be the last to hold its base, which is a view itself. */
+static void let_go(tw_tensor *t, bool as_base)
+{
+    while (t) {
+        bool before = looked_at(t);
+        t->bases -= as_base;
+        t->references--;
+        if (before && !looked_at(t) && t->cell)
+            t->cell->lookers--;
+        if (t->references > 0)
+            return;
+        tw_tensor *base = t->view ? t->view->base : NULL;
+        tw_node_release(t->node);
+        tw_release(t->grad);
+        tw_view_forget(t);
+        tw_cell_release(t->cell);
+        tw_free(t->packed);
+        tw_free(t);
+        t = base;
+        as_base = true;
+    }
 }
 
 void tw_release(tw_tensor *t)
 {
-    if (!t || --t->references > 0)
-        return;
-    segment *s = tw_segment_current();
-    if (t->pending >= 0 && s && t->segment == s->number)
-        s->pending.data[t->pending] = NULL;
-    tw_tape_forget(t);
-    tw_release(t->grad);
-    tw_storage_release(t->storage);
-    tw_free(t);
+    let_go(t, false);
+}
+
+void tw_base_release(tw_tensor *t)
+{
+    let_go(t, true);
 }
 
 tw_status tw_tensor_status(const tw_tensor *t)
 {
-    return t->status;
+    return t->status != TW_OK || !t->cell ? t->status : t->cell->status;
 }
 
 /* ---- making ---- */
@@ -193,10 +187,7 @@ tw_tensor *tw_empty(int rank, const int64_t *shape, tw_dtype dtype)
 {
     tw_status status = check_shape("empty", rank, shape, dtype);
     tw_tensor *t = status == TW_OK ? tw_tensor_create(dtype, rank, shape) : tw_tensor_failed(status);
-    if (t->status != TW_OK)
-        return t;
-    t->storage = tw_storage_create((size_t)t->count * tw_dtype_size(dtype));
-    if (!t->storage)
+    if (t->status == TW_OK && !tw_cell_allocate(t->cell))
         t->status = TW_ERR_MEMORY;
     return t;
 }
@@ -206,7 +197,7 @@ tw_tensor *tw_full_like_value(int rank, const int64_t *shape, double value, tw_d
     tw_tensor *t = tw_empty(rank, shape, dtype);
     size_t size = tw_dtype_size(t->dtype);
     for (int64_t i = 0; t->status == TW_OK && i < t->count; i++)
-        tw_dtype_store(dtype, (char *)t->storage->data + (size_t)i * size, value);
+        tw_dtype_store(dtype, (char *)t->cell->data + (size_t)i * size, value);
     return t;
 }
 
@@ -214,7 +205,7 @@ tw_tensor *tw_zeros(int rank, const int64_t *shape, tw_dtype dtype)
 {
     tw_tensor *t = tw_empty(rank, shape, dtype);
     if (t->status == TW_OK)
-        memset(t->storage->data, 0, t->storage->bytes);
+        memset(t->cell->data, 0, t->cell->bytes);
     return t;
 }
 
@@ -235,53 +226,61 @@ tw_tensor *tw_arange(double start, double stop, double step, tw_dtype dtype)
         return tw_tensor_failed(tw_error(TW_ERR_VALUE, "arange: from %g to %g by %g", start, stop, step));
     tw_tensor *t = tw_empty(1, &n, dtype);
     for (int64_t i = 0; t->status == TW_OK && i < n; i++)
-        tw_dtype_store(dtype, (char *)t->storage->data + (size_t)i * tw_dtype_size(dtype), start + (double)i * step);
+        tw_dtype_store(dtype, (char *)t->cell->data + (size_t)i * tw_dtype_size(dtype), start + (double)i * step);
     return t;
 }
 
 tw_tensor *tw_from_data(const void *data, int rank, const int64_t *shape, tw_dtype dtype)
 {
     tw_tensor *t = tw_empty(rank, shape, dtype);
-    if (t->status == TW_OK && t->storage->bytes)
-        memcpy(t->storage->data, data, t->storage->bytes);
+    if (t->status == TW_OK && t->cell->bytes)
+        memcpy(t->cell->data, data, t->cell->bytes);
     return t;
 }
 
-/* Strided memory is copied once into rows; contiguous memory is used where it is. */
+/* Strides are tried from the smallest: each must step over all below it. */
+bool tw_overlaps(int rank, const int64_t *shape, const int64_t *stride)
+{
+    int order[TW_MAX_RANK], n = 0;
+    int64_t reach = 0;
+    for (int i = 0; i < rank; i++) {
+        if (shape[i] == 0)
+            return false;
+        if (shape[i] > 1)
+            order[n++] = i;
+    }
+    for (int i = 1; i < n; i++)
+        for (int j = i; j > 0 && llabs(stride[order[j]]) < llabs(stride[order[j - 1]]); j--) {
+            int t = order[j];
+            order[j] = order[j - 1];
+            order[j - 1] = t;
+        }
+    for (int i = 0; i < n; i++) {
+        if (llabs(stride[order[i]]) <= reach)
+            return true;
+        reach += llabs(stride[order[i]]) * (shape[order[i]] - 1);
+    }
+    return false;
+}
+
 tw_tensor *tw_from_memory(void *data, int rank, const int64_t *shape, const int64_t *strides, tw_dtype dtype,
                           void (*release)(void *), void *user)
 {
     tw_status status = check_shape("from_memory", rank, shape, dtype);
+    if (status == TW_OK && strides && tw_overlaps(rank, shape, strides))
+        status = tw_error(TW_ERR_VALUE, "from_memory: elements overlap; expected strides by which each element has "
+                                        "memory of its own");
     tw_tensor *t = status == TW_OK ? tw_tensor_create(dtype, rank, shape) : tw_tensor_failed(status);
-    bool contiguous = true;
-    for (int i = 0; strides && t->status == TW_OK && i < rank; i++)
-        contiguous = contiguous && (strides[i] == t->stride[i] || shape[i] <= 1);
     if (t->status != TW_OK)
         return t;
-    size_t size = tw_dtype_size(dtype);
-    if (contiguous) {
-        t->storage = tw_alloc_zero(1, sizeof *t->storage);
-        if (t->storage)
-            *t->storage = (storage){.references = 1,
-                                    .data = data,
-                                    .bytes = (size_t)t->count * size,
-                                    .free = release,
-                                    .user = user,
-                                    .foreign = true};
-    } else if ((t->storage = tw_storage_create((size_t)t->count * size))) {
-        for (int64_t i = 0; i < t->count; i++) {
-            int64_t offset = 0, rest = i;
-            for (int d = 0; d < rank; d++) {
-                offset += rest / t->stride[d] * strides[d];
-                rest %= t->stride[d];
-            }
-            memcpy((char *)t->storage->data + (size_t)i * size, (char *)data + offset * (int64_t)size, size);
-        }
-        if (release)
-            release(user);
-    }
-    if (!t->storage)
-        t->status = TW_ERR_MEMORY;
+    cell *c = t->cell;
+    c->data = data;
+    c->free = release;
+    c->user = user;
+    c->foreign = true;
+    for (int i = 0; strides && i < rank; i++)
+        c->stride[i] = t->stride[i] = strides[i];
+    c->strided = !tw_row_major(rank, c->shape, c->stride);
     return t;
 }
 
@@ -323,38 +322,80 @@ tw_dtype tw_tensor_dtype(const tw_tensor *t)
 
 uint64_t tw_version(const tw_tensor *t)
 {
-    return t->version;
+    return t->cell ? t->cell->version : 0;
+}
+
+bool tw_is_contiguous(const tw_tensor *t)
+{
+    return tw_row_major(t->rank, t->shape, t->stride);
+}
+
+bool tw_shares_memory(const tw_tensor *a, const tw_tensor *b)
+{
+    return a->cell && a->cell == b->cell;
+}
+
+/* Computes the content if it is pending; NULL: error set. */
+static const char *first_element(tw_tensor *t, const char *who)
+{
+    if (tw_tensor_status(t) != TW_OK) {
+        tw_error(tw_tensor_status(t), "%s: the tensor carries an error", who);
+        return NULL;
+    }
+    if (t->cell->pending && tw_segment_flush(who) != TW_OK)
+        return NULL;
+    if (!t->cell->data) {
+        tw_error(TW_ERR_INTERNAL, "%s: the tensor was not computed", who);
+        return NULL;
+    }
+    return (const char *)t->cell->data + t->offset * (int64_t)tw_dtype_size(t->dtype);
+}
+
+const void *tw_memory(tw_tensor *t)
+{
+    return first_element(t, "memory");
+}
+
+/* A strided view is packed once for each content. */
+static const void *packed(tw_tensor *t, const char *who)
+{
+    const char *first = first_element(t, who);
+    if (!first || tw_row_major(t->rank, t->shape, t->stride))
+        return first;
+    if (t->packed && t->packed_version == t->cell->version)
+        return t->packed;
+    size_t size = tw_dtype_size(t->dtype);
+    void *room = t->packed ? t->packed : tw_alloc_aligned(TW_MAX((size_t)t->count * size, (size_t)1), 64);
+    if (!room)
+        return NULL;
+    tw_copy_from_strides(room, first, t->rank, t->shape, t->stride, size);
+    t->packed_version = t->cell->version;
+    return t->packed = room;
 }
 
 const void *tw_data(tw_tensor *t)
 {
-    segment *s = tw_segment_current();
-    if (t->status != TW_OK) {
-        tw_error(t->status, "data: the tensor carries an error");
-        return NULL;
-    }
-    if (s && t->pending >= 0 && t->segment == s->number && tw_segment_flush() != TW_OK)
-        return NULL;
-    if (!t->storage)
-        tw_error(TW_ERR_INTERNAL, "data: the tensor was not computed");
-    return t->storage ? t->storage->data : NULL;
+    return packed(t, "data");
 }
 
 tw_status tw_copy_out(tw_tensor *t, void *to, size_t bytes)
 {
-    const void *data = tw_data(t);
-    if (!data)
+    const char *first = first_element(t, "copy_out");
+    size_t size = tw_dtype_size(t->dtype);
+    if (!first)
         return tw_error_code();
-    if (bytes != (size_t)t->count * tw_dtype_size(t->dtype))
-        return tw_error(TW_ERR_VALUE, "copy_out: room for %zu bytes; expected %zu", bytes,
-                        (size_t)t->count * tw_dtype_size(t->dtype));
-    memcpy(to, data, bytes);
+    if (bytes != (size_t)t->count * size)
+        return tw_error(TW_ERR_VALUE, "copy_out: room for %zu bytes; expected %zu", bytes, (size_t)t->count * size);
+    if (tw_row_major(t->rank, t->shape, t->stride))
+        memcpy(to, first, bytes);
+    else
+        tw_copy_from_strides(to, first, t->rank, t->shape, t->stride, size);
     return TW_OK;
 }
 
 double tw_item(tw_tensor *t)
 {
-    const void *data = tw_data(t);
+    const void *data = packed(t, "item");
     if (data && t->count == 1)
         return tw_dtype_load(t->dtype, data);
     if (data)
@@ -364,5 +405,5 @@ double tw_item(tw_tensor *t)
 
 tw_status tw_sync(void)
 {
-    return tw_segment_flush();
+    return tw_segment_flush("sync");
 }

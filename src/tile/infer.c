@@ -61,6 +61,14 @@ tw_status tw_tile_infer_i64(tw_graph *g, tw_op *op)
     return TW_OK;
 }
 
+tw_status tw_tile_infer_dim(tw_graph *g, tw_op *op)
+{
+    if (op->attr[0].dims.n != 1)
+        return refuse(g, op, "one number");
+    *result_of(op) = tw_type_scalar((tw_dtype)op->attr[1].i);
+    return TW_OK;
+}
+
 tw_status tw_tile_infer_constant(tw_graph *g, tw_op *op)
 {
     (void)g;

@@ -498,7 +498,8 @@ tw_value *tw_tile_sign(tw_graph *g, tw_value *x)
     if (!x)
         return NULL;
     tw_value *zero = tw_tile_like(g, x, 0), *one = tw_tile_like(g, x, 1);
-    tw_value *y = tw_t_select(g, tw_t_compare(g, x, zero, TW_T_COMPARE_GT), one, x);
+    tw_value *rest = tw_t_add(g, x, zero); /* NaN, and 0 without a sign */
+    tw_value *y = tw_t_select(g, tw_t_compare(g, x, zero, TW_T_COMPARE_GT), one, rest);
     if (!tw_dtype_signed((tw_dtype)x->type.dtype))
         return y;
     return tw_t_select(g, tw_t_compare(g, x, zero, TW_T_COMPARE_LT), tw_tile_like(g, x, -1), y);

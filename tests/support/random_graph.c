@@ -402,12 +402,17 @@ static tw_value *random_expand(maker *m, tw_value *x)
     return tw_g_expand(m->g, x, rank + added, shape);
 }
 
+static tw_value *random_after(maker *m, tw_value *x)
+{
+    return tw_g_after(m->g, x, m->value[pick(m)]);
+}
+
 static void make_view(maker *m)
 {
     int i = pick(m);
     tw_value *x = m->value[i];
-    static tw_value *(*const views[])(maker *, tw_value *) = {random_reshape, random_slice, random_pad, random_permute,
-                                                              random_expand};
+    static tw_value *(*const views[])(maker *, tw_value *) = {random_reshape, random_slice,  random_pad,
+                                                              random_permute, random_expand, random_after};
     keep(m, views[random_below(&m->r, TW_COUNT(views))](m, x), m->exact[i]);
 }
 

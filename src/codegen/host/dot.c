@@ -16,7 +16,7 @@
 typedef struct product {
     const tw_op *op;
     const tw_value *a, *b, *c;
-    int64_t M, N, K;
+    tw_dim M, N, K;
     tw_dtype dtype; /* computed in */
     int L;          /* lanes */
     int64_t NR;     /* columns of the packed panel's rows */
@@ -54,14 +54,9 @@ static void aligned_store(cg *x, const product *p, LLVMValueRef v, LLVMValueRef 
 
 /* ---- packing ---- */
 
-static LLVMValueRef tail_mask(cg *x, int64_t lanes)
+static LLVMValueRef minus(cg *x, LLVMValueRef a, int64_t b)
 {
-    LLVMValueRef on[64];
-    if (lanes >= x->W)
-        return NULL;
-    for (int i = 0; i < x->W; i++)
-        on[i] = LLVMConstInt(LLVMInt1TypeInContext(x->c), i < lanes, false);
-    return LLVMConstVector(on, (unsigned)x->W);
+    return b ? LLVMBuildSub(x->b, a, cg_i64(x, b), "") : a;
 }
 
 static LLVMValueRef zeroed(cg *x, LLVMValueRef v, LLVMValueRef mask)
@@ -97,12 +92,12 @@ static bool contiguous_along_k(cg *x, const product *p)
 }
 
 /* Row k of the panel, for columns j.. : vectors of the evaluated operand, zeros beyond N. */
-static void pack_row(cg *x, product *p, LLVMValueRef k, LLVMValueRef j, int vectors, int64_t columns)
+static void pack_row(cg *x, product *p, LLVMValueRef k, LLVMValueRef j, int vectors, LLVMValueRef columns)
 {
     cg_forget(x);
     for (int v = 0; v < vectors; v++) {
         place at[2] = {{k, false}, {plus(x, j, v * p->L), true}};
-        x->tail = tail_mask(x, columns - v * p->L);
+        x->tail = cg_first_lanes(x, minus(x, columns, v * p->L));
         LLVMValueRef e =
             cg_widen(x, cg_vector(x, cg_eval(x, p->b, at), (tw_dtype)p->b->type.dtype), (tw_dtype)p->b->type.dtype);
         e = zeroed(x, e, x->tail);
@@ -130,15 +125,25 @@ static void transpose(cg *x, LLVMValueRef *row)
     }
 }
 
-static void pack_transposed(cg *x, product *p, LLVMValueRef k, LLVMValueRef j, int vectors, int64_t columns)
+/* Where the number of columns isn't known, those beyond it are read from the last one: nobody uses them. */
+static LLVMValueRef column(cg *x, LLVMValueRef j, int i, LLVMValueRef columns)
 {
+    LLVMTypeRef i64 = LLVMInt64TypeInContext(x->c);
+    LLVMValueRef both[] = {cg_i64(x, i), minus(x, columns, 1)};
+    if (LLVMIsAConstantInt(columns))
+        return plus(x, j, i);
+    return LLVMBuildAdd(x->b, j, cg_intrinsic(x, "llvm.smin", &i64, 1, both, 2), "");
+}
+
+static void pack_transposed(cg *x, product *p, LLVMValueRef k, LLVMValueRef j, int vectors, LLVMValueRef columns)
+{
+    int64_t known = LLVMIsAConstantInt(columns) ? LLVMConstIntGetSExtValue(columns) : INT64_MAX;
     for (int v = 0; v < vectors; v++) {
         LLVMValueRef row[16];
         cg_forget(x);
         for (int i = 0; i < 16; i++) {
-            place at[2] = {{k, true}, {plus(x, j, v * 16 + i), false}};
-            row[i] =
-                v * 16 + i < columns ? cg_vector(x, cg_eval(x, p->b, at), TW_F32) : LLVMConstNull(vector_type(x, p));
+            place at[2] = {{k, true}, {column(x, j, v * 16 + i, columns), false}};
+            row[i] = v * 16 + i < known ? cg_vector(x, cg_eval(x, p->b, at), TW_F32) : LLVMConstNull(vector_type(x, p));
         }
         transpose(x, row);
         for (int i = 0; i < 16; i++) {
@@ -148,16 +153,17 @@ static void pack_transposed(cg *x, product *p, LLVMValueRef k, LLVMValueRef j, i
     }
 }
 
-static void pack(cg *x, product *p, LLVMValueRef j, int vectors, int64_t columns)
+static void pack(cg *x, product *p, LLVMValueRef j, int vectors, LLVMValueRef columns)
 {
-    int64_t blocked = contiguous_along_k(x, p) ? p->K / 16 * 16 : 0;
-    if (blocked > 0) {
-        loop l = cg_loop_begin(x, cg_i64(x, 0), cg_i64(x, blocked), 16, 0, NULL);
+    LLVMValueRef K = cg_size(x, p->K), blocked = cg_i64(x, 0);
+    if (contiguous_along_k(x, p)) {
+        blocked = cg_rounded_down(x, K, 16);
+        loop l = cg_loop_begin(x, cg_i64(x, 0), blocked, 16, 0, NULL);
         pack_transposed(x, p, l.index, j, vectors, columns);
         cg_loop_end(x, &l, NULL);
     }
-    if (blocked < p->K) {
-        loop l = cg_loop_begin(x, cg_i64(x, blocked), cg_i64(x, p->K), 1, 0, NULL);
+    if (blocked != K) {
+        loop l = cg_loop_begin(x, blocked, K, 1, 0, NULL);
         pack_row(x, p, l.index, j, vectors, columns);
         cg_loop_end(x, &l, NULL);
     }
@@ -202,23 +208,26 @@ static void initial(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows,
 }
 
 /* Evaluates the stores on rows m.. of the block that stands in the tile. */
-static void epilogue(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows, int vectors, int64_t columns)
+static void epilogue(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows, int vectors, LLVMValueRef columns)
 {
     const tw_value *dot = &p->op->result[0];
-    int64_t full = TW_MIN(columns / p->L, vectors);
+    bool known = LLVMIsAConstantInt(columns) != NULL;
+    int64_t most = (int64_t)vectors * p->L,
+            whole = known ? TW_MIN(LLVMConstIntGetSExtValue(columns), most) / p->L * p->L : -1;
+    LLVMValueRef full = known ? cg_i64(x, whole) : cg_rounded_down(x, columns, p->L);
     loop l = cg_loop_begin(x, cg_i64(x, 0), cg_i64(x, rows), 1, 0, NULL);
     for (int part = 0; part < 2; part++) {
         bool tail = part == 1;
-        loop inner = {0};
-        if (tail ? full == vectors : full == 0)
+        if (tail ? whole == most : whole == 0)
             continue;
-        LLVMValueRef v = cg_i64(x, full * p->L);
-        if (!tail) {
-            inner = cg_loop_begin(x, cg_i64(x, 0), cg_i64(x, full * p->L), p->L, 0, NULL);
+        LLVMValueRef v = full;
+        loop inner = {0};
+        if (!tail || !known) { /* the tail of a number that isn't known: once or not at all */
+            inner = cg_loop_begin(x, tail ? full : cg_i64(x, 0), tail ? columns : full, p->L, 0, NULL);
             v = inner.index;
         }
         cg_forget(x);
-        x->tail = tail ? tail_mask(x, columns - full * p->L) : NULL;
+        x->tail = tail ? cg_first_lanes(x, LLVMBuildSub(x->b, columns, full, "")) : NULL;
         place at[2] = {{LLVMBuildAdd(x->b, m, l.index, ""), false}, {LLVMBuildAdd(x->b, j, v, ""), true}};
         LLVMValueRef offset = LLVMBuildAdd(x->b, LLVMBuildMul(x->b, l.index, cg_i64(x, p->NR), ""), v, "");
         cg_bind(
@@ -226,21 +235,33 @@ static void epilogue(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows
             (lane){.form = LANE_VECTOR, .v = aligned_load(x, p, vector_type(x, p), element(x, p, p->tile, offset))});
         cg_store_all(x, p->stores, p->count, at);
         x->tail = NULL;
-        if (!tail)
+        if (!tail || !known)
             cg_loop_end(x, &inner, NULL);
     }
     cg_loop_end(x, &l, NULL);
 }
 
-static void write_out(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows, int vectors, const LLVMValueRef *sum)
+/* To the tile, or to where the product goes: there, lanes beyond an unknown number of columns are the next row's. */
+static void write_out(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows, int vectors, LLVMValueRef columns,
+                      const LLVMValueRef *sum)
 {
     const tw_value *dot = &p->op->result[0];
+    LLVMTypeRef overload[] = {vector_type(x, p), LLVMPointerTypeInContext(x->c, 0)};
+    LLVMValueRef alignment = LLVMConstInt(LLVMInt32TypeInContext(x->c), tw_dtype_size(p->dtype), false);
     for (int i = 0; i < rows; i++) {
         for (int v = 0; v < vectors; v++) {
             place at[2] = {{plus(x, m, i), false}, {plus(x, j, v * p->L), true}};
-            LLVMValueRef address =
-                p->into ? cg_memory_at(x, dot, p->into, at) : element(x, p, p->tile, cg_i64(x, i * p->NR + v * p->L));
-            aligned_store(x, p, sum[i * vectors + v], address);
+            LLVMValueRef e = sum[i * vectors + v];
+            if (!p->into) {
+                aligned_store(x, p, e, element(x, p, p->tile, cg_i64(x, i * p->NR + v * p->L)));
+                continue;
+            }
+            LLVMValueRef address = cg_memory_at(x, dot, p->into, at);
+            LLVMValueRef mask = LLVMIsAConstantInt(columns) ? NULL : cg_first_lanes(x, minus(x, columns, v * p->L));
+            if (mask)
+                cg_intrinsic(x, "llvm.masked.store", overload, 2, (LLVMValueRef[]){e, address, alignment, mask}, 4);
+            else
+                aligned_store(x, p, e, address);
         }
     }
 }
@@ -299,25 +320,32 @@ static void prefetch(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows
         prefetch_rows(x, p, p->stores[i]->operand[0], m, j, rows, vectors, true);
 }
 
-static void block(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows, int vectors, int64_t columns)
+/* Steps k from `from` on, `by` at a time, with the sums carried. */
+static void steps(cg *x, product *p, LLVMValueRef m, LLVMValueRef from, LLVMValueRef limit, int by, int rows,
+                  int vectors, LLVMValueRef *sum)
+{
+    int sums = rows * vectors;
+    loop l = cg_loop_begin(x, from, limit, by, sums, sum);
+    memcpy(sum, l.phi, (size_t)sums * sizeof *sum);
+    for (int u = 0; u < by; u++)
+        step(x, p, m, plus(x, l.index, u), rows, vectors, sum);
+    cg_loop_end(x, &l, sum);
+    memcpy(sum, l.phi, (size_t)sums * sizeof *sum);
+}
+
+static void block(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows, int vectors, LLVMValueRef columns)
 {
     enum { UNROLL = 4 };
-    LLVMValueRef sum[MOST_PHIS];
-    int sums = rows * vectors;
-    int64_t unrolled = p->K / UNROLL * UNROLL;
+    LLVMValueRef sum[MOST_PHIS], K = cg_size(x, p->K), unrolled = cg_rounded_down(x, K, UNROLL);
     prefetch(x, p, m, j, rows, vectors);
     initial(x, p, m, j, rows, vectors, sum);
-    if (unrolled > 0) {
-        loop l = cg_loop_begin(x, cg_i64(x, 0), cg_i64(x, unrolled), UNROLL, sums, sum);
-        memcpy(sum, l.phi, (size_t)sums * sizeof *sum);
-        for (int u = 0; u < UNROLL; u++)
-            step(x, p, m, plus(x, l.index, u), rows, vectors, sum);
-        cg_loop_end(x, &l, sum);
-        memcpy(sum, l.phi, (size_t)sums * sizeof *sum);
-    }
-    for (int64_t k = unrolled; k < p->K; k++)
+    if (p->K < 0 || p->K >= UNROLL)
+        steps(x, p, m, cg_i64(x, 0), unrolled, UNROLL, rows, vectors, sum);
+    for (int64_t k = p->K / UNROLL * UNROLL; k < p->K; k++)
         step(x, p, m, cg_i64(x, k), rows, vectors, sum);
-    write_out(x, p, m, j, rows, vectors, sum);
+    if (p->K < 0)
+        steps(x, p, m, unrolled, K, 1, rows, vectors, sum);
+    write_out(x, p, m, j, rows, vectors, columns, sum);
     if (!p->into)
         epilogue(x, p, m, j, rows, vectors, columns);
 }
@@ -330,18 +358,28 @@ static int rows_for(const cg *x, int vectors)
     return TW_MAX(1, TW_MIN(rows, x->vector_bytes == 64 ? 14 : 6));
 }
 
-static void panel(cg *x, product *p, LLVMValueRef j, int vectors, int64_t columns)
+/* Blocks of `rows` rows from row `from` on, as long as whole ones are left; returns the first row behind them. */
+static LLVMValueRef blocks(cg *x, product *p, LLVMValueRef from, LLVMValueRef j, int rows, int vectors,
+                           LLVMValueRef columns)
 {
-    int rows = rows_for(x, vectors);
-    int64_t blocked = p->M / rows * rows;
+    loop l = cg_loop_begin(x, from, minus(x, cg_size(x, p->M), rows - 1), rows, 0, NULL);
+    block(x, p, l.index, j, rows, vectors, columns);
+    cg_loop_end(x, &l, NULL);
+    return l.index;
+}
+
+static void panel(cg *x, product *p, LLVMValueRef j, int vectors, LLVMValueRef columns)
+{
+    int rows = rows_for(x, vectors), rest = (int)(p->M % rows);
+    LLVMValueRef row = cg_i64(x, 0);
     pack(x, p, j, vectors, columns);
-    if (blocked > 0) {
-        loop l = cg_loop_begin(x, cg_i64(x, 0), cg_i64(x, blocked), rows, 0, NULL);
-        block(x, p, l.index, j, rows, vectors, columns);
-        cg_loop_end(x, &l, NULL);
-    }
-    if (blocked < p->M)
-        block(x, p, cg_i64(x, blocked), j, (int)(p->M - blocked), vectors, columns);
+    if (p->M < 0 || p->M >= rows)
+        row = blocks(x, p, row, j, rows, vectors, columns);
+    if (p->M >= 0 && rest > 0)
+        block(x, p, cg_i64(x, p->M - rest), j, rest, vectors, columns);
+    for (int few = 8; p->M < 0 && few >= 1; few /= 2) /* what is left of a number of rows that isn't known */
+        if (few < rows)
+            row = blocks(x, p, row, j, few, vectors, columns);
 }
 
 /* ---- entry ---- */
@@ -373,28 +411,35 @@ void cg_dot(cg *x, const tw_op *op, const tw_op *const *stores, int count, LLVMV
     }
     int width = x->W;
     p.dtype = (tw_dtype)t->dtype;
-    p.M = cg_dim(t, 0);
-    p.N = cg_dim(t, 1);
-    p.K = cg_dim(&p.a->type, 1);
+    p.M = t->dims[0];
+    p.N = t->dims[1];
+    p.K = p.a->type.dims[1];
     p.L = TW_MIN(x->vector_bytes / (int)tw_dtype_size(p.dtype), 16);
     if (!count && !p.into)
-        p.into = cg_scratch(x, cg_memory_bytes(x, t));
+        p.into = cg_scratch(x, cg_tile_size(t));
     if (!readable_in_place(x, p.a))
         cg_materialise(x, p.a);
     enum { MOST_VECTORS = 4 };
-    int64_t columns = MOST_VECTORS * p.L, full = p.N / columns, rest = p.N - full * columns;
-    int rest_vectors = (int)((rest + p.L - 1) / p.L);
-    p.NR = full ? columns : rest_vectors * p.L;
-    p.panel = cg_scratch(x, p.K * p.NR * (int64_t)tw_dtype_size(p.dtype));
-    p.tile = cg_scratch(x, 16 * p.NR * (int64_t)tw_dtype_size(p.dtype));
+    int64_t columns = MOST_VECTORS * p.L, rest = p.N % columns;
+    int rest_vectors = p.N < 0 ? MOST_VECTORS : (int)((rest + p.L - 1) / p.L);
+    int64_t bytes = (int64_t)tw_dtype_size(p.dtype);
+    p.NR = p.N < 0 || p.N >= columns ? columns : rest_vectors * p.L;
+    p.panel = cg_scratch(x, (block_size){.bytes = p.NR * bytes, .dims = 1, .dim = {p.K}});
+    p.tile = cg_scratch(x, (block_size){.bytes = 16 * p.NR * bytes});
     cg_set_width(x, p.L);
-    if (full > 0) {
-        loop l = cg_loop_begin(x, cg_i64(x, 0), cg_i64(x, full * columns), columns, 0, NULL);
-        panel(x, &p, l.index, MOST_VECTORS, columns);
+    LLVMValueRef N = cg_size(x, p.N), full = cg_rounded_down(x, N, columns);
+    if (p.N < 0 || p.N >= columns) {
+        loop l = cg_loop_begin(x, cg_i64(x, 0), full, columns, 0, NULL);
+        panel(x, &p, l.index, MOST_VECTORS, cg_i64(x, columns));
         cg_loop_end(x, &l, NULL);
     }
-    if (rest > 0)
-        panel(x, &p, cg_i64(x, full * columns), rest_vectors, rest);
+    if (p.N < 0) { /* once or not at all */
+        loop l = cg_loop_begin(x, full, N, columns, 0, NULL);
+        panel(x, &p, l.index, MOST_VECTORS, LLVMBuildSub(x->b, N, l.index, ""));
+        cg_loop_end(x, &l, NULL);
+    } else if (rest > 0) {
+        panel(x, &p, full, rest_vectors, cg_i64(x, rest));
+    }
     cg_set_width(x, width);
     cg_forget(x);
     if (!count)

@@ -76,7 +76,7 @@ void cg_materialise(cg *x, const tw_value *v)
 {
     if (x->state[v->id].memory || v->type.rank == 0)
         return;
-    LLVMValueRef memory = cg_scratch(x, cg_memory_bytes(x, &v->type));
+    LLVMValueRef memory = cg_scratch(x, cg_tile_size(&v->type));
     x->state[v->id].keep = false;
     cg_copy_to(x, v, memory);
     cg_push_memory(x, v, memory);
@@ -136,14 +136,6 @@ static LLVMValueRef eval_vector(cg *x, const tw_value *v, place *at, int d, LLVM
     return lanes;
 }
 
-static LLVMValueRef constant_mask(cg *x, int64_t lanes)
-{
-    LLVMValueRef on[64];
-    for (int i = 0; i < x->W; i++)
-        on[i] = LLVMConstInt(LLVMInt1TypeInContext(x->c), i < lanes, false);
-    return LLVMConstVector(on, (unsigned)x->W);
-}
-
 /* The first half of v combined with its second half, down to one lane. */
 static LLVMValueRef fold_lanes(cg *x, int kind, tw_dtype dtype, LLVMValueRef v)
 {
@@ -170,12 +162,12 @@ static LLVMValueRef reduce_row(cg *x, const tw_op *op, place *at)
     const tw_value *v = op->operand[0];
     tw_dtype dtype = (tw_dtype)v->type.dtype;
     int kind = (int)op->attr[1].i, d = v->type.rank - 1, parts = PARTIALS / x->W;
-    int64_t n = cg_dim(&v->type, d), whole = n / PARTIALS * PARTIALS;
-    LLVMValueRef part[MOST_PARTS];
+    tw_dim size = v->type.dims[d];
+    LLVMValueRef n = cg_size(x, size), whole = cg_rounded_down(x, n, PARTIALS), part[MOST_PARTS];
     for (int i = 0; i < parts; i++)
         part[i] = cg_splat(x, identity(x, kind, dtype));
-    if (whole > 0) {
-        loop l = cg_loop_begin(x, cg_i64(x, 0), cg_i64(x, whole), PARTIALS, parts, part);
+    if (size < 0 || size >= PARTIALS) {
+        loop l = cg_loop_begin(x, cg_i64(x, 0), whole, PARTIALS, parts, part);
         for (int i = 0; i < parts; i++) {
             LLVMValueRef index = LLVMBuildAdd(x->b, l.index, cg_i64(x, i * x->W), "");
             part[i] = combine(x, kind, dtype, l.phi[i], eval_vector(x, v, at, d, index));
@@ -183,11 +175,10 @@ static LLVMValueRef reduce_row(cg *x, const tw_op *op, place *at)
         cg_loop_end(x, &l, part);
         memcpy(part, l.phi, sizeof part);
     }
-    for (int i = 0; i < parts && whole + i * x->W < n; i++) {
-        int64_t first = whole + i * x->W, lanes = n - first;
-        if (lanes < x->W)
-            x->tail = constant_mask(x, lanes);
-        LLVMValueRef e = eval_vector(x, v, at, d, cg_i64(x, first));
+    for (int i = 0; i < parts && (size < 0 || i * x->W < size % PARTIALS); i++) {
+        LLVMValueRef first = LLVMBuildAdd(x->b, whole, cg_i64(x, i * x->W), "");
+        x->tail = cg_first_lanes(x, LLVMBuildSub(x->b, n, first, ""));
+        LLVMValueRef e = eval_vector(x, v, at, d, first);
         if (x->tail)
             e = LLVMBuildSelect(x->b, x->tail, e, cg_splat(x, identity(x, kind, dtype)), "");
         x->tail = NULL;
@@ -210,7 +201,7 @@ static LLVMValueRef reduce_arg(cg *x, const tw_op *op, place *at)
     at[d] = (place){cg_i64(x, 0), false};
     cg_forget(x);
     LLVMValueRef start[2] = {cg_widen(x, cg_eval(x, v, at).v, dtype), cg_i64(x, 0)};
-    loop l = cg_loop_begin(x, cg_i64(x, 1), cg_i64(x, cg_dim(&v->type, d)), 1, 2, start);
+    loop l = cg_loop_begin(x, cg_i64(x, 1), cg_size(x, v->type.dims[d]), 1, 2, start);
     at[d].v = l.index;
     LLVMValueRef e = cg_widen(x, cg_eval(x, v, at).v, dtype), better;
     if (floating) {
@@ -238,7 +229,7 @@ static void reduce_columns(cg *x, const tw_op *op, place *at, int vectors, LLVMV
     LLVMValueRef part[MOST];
     for (int i = 0; i < vectors; i++)
         part[i] = cg_splat(x, identity(x, kind, dtype));
-    loop l = cg_loop_begin(x, cg_i64(x, 0), cg_i64(x, cg_dim(&v->type, axis)), 1, vectors, part);
+    loop l = cg_loop_begin(x, cg_i64(x, 0), cg_size(x, v->type.dims[axis]), 1, vectors, part);
     at[axis] = (place){l.index, false};
     for (int i = 0; i < vectors; i++)
         part[i] = combine(x, kind, dtype, l.phi[i],
@@ -256,18 +247,29 @@ static void reduce_columns(cg *x, const tw_op *op, place *at, int vectors, LLVMV
 static void reduce_all_columns(cg *x, const tw_op *op, place *at, LLVMValueRef memory)
 {
     const tw_type *t = &op->operand[0]->type;
-    int64_t n = cg_dim(t, t->rank - 1), vectors = n / x->W;
-    int together = vectors % 4 == 0 ? 4 : vectors % 2 == 0 ? 2 : 1;
-    if (vectors > 0) {
-        loop l = cg_loop_begin(x, cg_i64(x, 0), cg_i64(x, vectors * x->W), (int64_t)together * x->W, 0, NULL);
+    tw_dim size = t->dims[t->rank - 1];
+    LLVMValueRef n = cg_size(x, size), from = cg_i64(x, 0), full = cg_rounded_down(x, n, x->W);
+    int64_t vectors = size / x->W;
+    int most = size < 0 || vectors % 4 == 0 ? 4 : vectors % 2 == 0 ? 2 : 1;
+    for (int together = most; together >= 1; together = together > 1 && size < 0 ? 1 : 0) {
+        if (size >= 0 && vectors == 0)
+            break;
+        LLVMValueRef limit = size < 0 ? cg_rounded_down(x, n, (int64_t)together * x->W) : full;
+        loop l = cg_loop_begin(x, from, limit, (int64_t)together * x->W, 0, NULL);
         reduce_columns(x, op, at, together, l.index, memory);
         cg_loop_end(x, &l, NULL);
+        from = limit;
     }
-    if (vectors * x->W < n) {
-        x->tail = constant_mask(x, n - vectors * x->W);
-        reduce_columns(x, op, at, 1, cg_i64(x, vectors * x->W), memory);
-        x->tail = NULL;
-    }
+    if (size >= 0 && size % x->W == 0)
+        return;
+    loop l = {0};
+    if (size < 0) /* runs once or not at all */
+        l = cg_loop_begin(x, full, n, x->W, 0, NULL);
+    x->tail = cg_first_lanes(x, LLVMBuildSub(x->b, n, full, ""));
+    reduce_columns(x, op, at, 1, full, memory);
+    x->tail = NULL;
+    if (size < 0)
+        cg_loop_end(x, &l, NULL);
 }
 
 /* Loops over the dimensions that stay, from d on; inside, one row or all columns. */
@@ -282,7 +284,7 @@ static void reduce_from(cg *x, const tw_op *op, int d, place *at, LLVMValueRef m
         return;
     }
     if (d <= last) {
-        loop l = cg_loop_begin(x, cg_i64(x, 0), cg_i64(x, cg_dim(t, d)), 1, 0, NULL);
+        loop l = cg_loop_begin(x, cg_i64(x, 0), cg_size(x, t->dims[d]), 1, 0, NULL);
         at[d] = (place){l.index, false};
         reduce_from(x, op, d + 1, at, memory);
         cg_loop_end(x, &l, NULL);
@@ -307,7 +309,7 @@ static void reduce_from(cg *x, const tw_op *op, int d, place *at, LLVMValueRef m
 void cg_reduce(cg *x, const tw_op *op)
 {
     place at[TW_MAX_RANK];
-    LLVMValueRef memory = op->result[0].type.rank ? cg_scratch(x, cg_memory_bytes(x, &op->result[0].type)) : NULL;
+    LLVMValueRef memory = op->result[0].type.rank ? cg_scratch(x, cg_tile_size(&op->result[0].type)) : NULL;
     reduce_from(x, op, 0, at, memory);
     if (memory)
         cg_push_memory(x, &op->result[0], memory);
@@ -321,21 +323,21 @@ static void scan_from(cg *x, const tw_op *op, int d, place *at, LLVMValueRef mem
     const tw_type *t = &op->operand[0]->type;
     tw_dtype dtype = (tw_dtype)t->dtype;
     int axis = (int)op->attr[0].i;
-    int64_t n = cg_dim(t, axis);
+    LLVMValueRef n = cg_size(x, t->dims[axis]);
     if (d == axis) {
         scan_from(x, op, d + 1, at, memory);
         return;
     }
     if (d < t->rank) {
-        loop l = cg_loop_begin(x, cg_i64(x, 0), cg_i64(x, cg_dim(t, d)), 1, 0, NULL);
+        loop l = cg_loop_begin(x, cg_i64(x, 0), cg_size(x, t->dims[d]), 1, 0, NULL);
         at[d] = (place){l.index, false};
         scan_from(x, op, d + 1, at, memory);
         cg_loop_end(x, &l, NULL);
         return;
     }
     LLVMValueRef start = cg_widen(x, identity(x, (int)op->attr[1].i, dtype), dtype);
-    loop l = cg_loop_begin(x, cg_i64(x, 0), cg_i64(x, n), 1, 1, &start);
-    LLVMValueRef i = op->attr[2].i ? LLVMBuildSub(x->b, cg_i64(x, n - 1), l.index, "") : l.index;
+    loop l = cg_loop_begin(x, cg_i64(x, 0), n, 1, 1, &start);
+    LLVMValueRef i = op->attr[2].i ? LLVMBuildSub(x->b, LLVMBuildSub(x->b, n, cg_i64(x, 1), ""), l.index, "") : l.index;
     at[axis] = (place){i, false};
     tw_dtype computed = dtype == TW_F16 || dtype == TW_BF16 ? TW_F32 : dtype;
     LLVMValueRef next =
@@ -347,7 +349,7 @@ static void scan_from(cg *x, const tw_op *op, int d, place *at, LLVMValueRef mem
 void cg_scan(cg *x, const tw_op *op)
 {
     place at[TW_MAX_RANK];
-    LLVMValueRef memory = cg_scratch(x, cg_memory_bytes(x, &op->result[0].type));
+    LLVMValueRef memory = cg_scratch(x, cg_tile_size(&op->result[0].type));
     scan_from(x, op, 0, at, memory);
     cg_push_memory(x, &op->result[0], memory);
 }

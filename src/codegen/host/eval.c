@@ -42,34 +42,14 @@ void cg_bind(cg *x, const tw_value *v, const place *at, lane result)
     memcpy(e->at, at, v->type.rank * sizeof *at);
 }
 
-/* ---- materialised tiles ---- row-major; the last dimension is padded to whole vectors so that no load or store needs
- * a mask */
-
-int64_t cg_row_stride(const cg *x, const tw_type *t)
-{
-    int widest = TW_MAX(x->vector_bytes / 4, 16);
-    int64_t n = t->rank ? cg_dim(t, t->rank - 1) : 1;
-    return (n + widest - 1) / widest * widest;
-}
-
-int64_t cg_memory_bytes(const cg *x, const tw_type *t)
-{
-    int64_t count = cg_row_stride(x, t);
-    for (int i = 0; i < t->rank - 1; i++)
-        count *= cg_dim(t, i);
-    return count * (int64_t)tw_dtype_size((tw_dtype)t->dtype);
-}
+/* ---- materialised tiles ---- */
 
 LLVMValueRef cg_memory_at(cg *x, const tw_value *v, LLVMValueRef memory, const place *at)
 {
     const tw_type *t = &v->type;
     LLVMValueRef offset = cg_i64(x, 0);
-    for (int i = 0; i < t->rank; i++) {
-        int64_t below = i + 1 < t->rank ? cg_row_stride(x, t) : 1;
-        for (int j = i + 1; j < t->rank - 1; j++)
-            below *= cg_dim(t, j);
-        offset = LLVMBuildAdd(x->b, offset, LLVMBuildMul(x->b, at[i].v, cg_i64(x, below), ""), "");
-    }
+    for (int i = 0; i < t->rank; i++)
+        offset = LLVMBuildAdd(x->b, offset, LLVMBuildMul(x->b, at[i].v, cg_tile_stride(x, t, i), ""), "");
     return LLVMBuildGEP2(x->b, cg_memory_type(x, (tw_dtype)t->dtype), memory, &offset, 1, "");
 }
 
@@ -96,15 +76,14 @@ static lane eval_memory(cg *x, const tw_value *v, const place *at)
         LLVMSetAlignment(loaded, (unsigned)tw_dtype_size(dtype));
         return (lane){.form = LANE_VECTOR, .v = from_memory(x, loaded, dtype)};
     }
-    int64_t stride = cg_row_stride(x, t); /* down a column: lane by lane */
-    for (int j = vector + 1; j < t->rank - 1; j++)
-        stride *= cg_dim(t, j);
+    LLVMValueRef stride = cg_tile_stride(x, t, vector); /* down a column: lane by lane */
     LLVMTypeRef type = LLVMVectorType(element, (unsigned)x->W);
-    LLVMValueRef gathered = LLVMGetPoison(type), rows = cg_i64(x, cg_dim(t, vector));
+    LLVMValueRef gathered = LLVMGetPoison(type), rows = cg_size(x, t->dims[vector]);
     for (int i = 0; i < x->W; i++) {
         LLVMValueRef row = LLVMBuildAdd(x->b, at[vector].v, cg_i64(x, i), "");
         LLVMValueRef inside = LLVMBuildICmp(x->b, LLVMIntSLT, row, rows, "");
-        LLVMValueRef step = LLVMBuildSelect(x->b, inside, cg_i64(x, i * stride), cg_i64(x, 0), "");
+        LLVMValueRef step =
+            LLVMBuildSelect(x->b, inside, LLVMBuildMul(x->b, cg_i64(x, i), stride, ""), cg_i64(x, 0), "");
         LLVMValueRef one = LLVMBuildLoad2(x->b, element, LLVMBuildGEP2(x->b, element, address, &step, 1, ""), "");
         gathered = LLVMBuildInsertElement(x->b, gathered, one,
                                           LLVMConstInt(LLVMInt32TypeInContext(x->c), (unsigned)i, false), "");
@@ -127,9 +106,9 @@ static lane eval_reshape(cg *x, const tw_op *op, const place *at)
     while (i < from->rank || j < to->rank) { /* only dimensions of 1 come and go */
         if (i < from->rank && j < to->rank && from->dims[i] == to->dims[j])
             inner[i++] = at[j++];
-        else if (i < from->rank && cg_dim(from, i) == 1)
+        else if (i < from->rank && from->dims[i] == 1)
             inner[i++] = (place){cg_i64(x, 0), false};
-        else if (j < to->rank && cg_dim(to, j) == 1)
+        else if (j < to->rank && to->dims[j] == 1)
             j++;
         else {
             cg_fail(x, tw_error(TW_ERR_UNSUPPORTED, "host: a tile reshape that regroups elements"));
@@ -146,8 +125,7 @@ static lane eval_view(cg *x, const tw_op *op, const place *at)
     switch (op->code) {
     case TW_T_BROADCAST:
         for (int i = 0; i < v->type.rank; i++)
-            inner[i] =
-                cg_dim(&v->type, i) == 1 && cg_dim(&op->result[0].type, i) != 1 ? (place){cg_i64(x, 0), false} : at[i];
+            inner[i] = v->type.dims[i] == 1 && op->result[0].type.dims[i] != 1 ? (place){cg_i64(x, 0), false} : at[i];
         break;
     case TW_T_EXPAND_DIMS:
         for (int i = 0, j = 0; j < op->result[0].type.rank; j++)
@@ -199,7 +177,7 @@ static void keep(cg *x, const tw_value *v, const place *at, lane l)
 {
     value_state *s = &x->state[v->id];
     tw_dtype dtype = (tw_dtype)v->type.dtype;
-    LLVMValueRef memory = cg_scratch(x, cg_memory_bytes(x, &v->type));
+    LLVMValueRef memory = cg_scratch(x, cg_tile_size(&v->type));
     LLVMValueRef vector = cg_vector(x, l, dtype);
     if (dtype == TW_BOOL)
         vector = LLVMBuildZExt(x->b, vector, LLVMVectorType(LLVMInt8TypeInContext(x->c), (unsigned)x->W), "");

@@ -44,15 +44,6 @@ void cg_loop_end(cg *x, loop *l, const LLVMValueRef *next)
     cg_forget(x);
 }
 
-/* The first `lanes` lanes, as a constant. */
-static LLVMValueRef first_lanes(cg *x, int64_t lanes)
-{
-    LLVMValueRef on[64];
-    for (int i = 0; i < x->W; i++)
-        on[i] = LLVMConstInt(LLVMInt1TypeInContext(x->c), i < lanes, false);
-    return LLVMConstVector(on, (unsigned)x->W);
-}
-
 static void run_body(cg *x, const tw_type *t, cg_body *body, void *data, const place *at)
 {
     cg_forget(x);
@@ -62,37 +53,49 @@ static void run_body(cg *x, const tw_type *t, cg_body *body, void *data, const p
     x->space = NULL;
 }
 
+/* Full vectors, then the rest under a mask. */
+static void walk_vectors(cg *x, const tw_type *t, place *at, cg_body *body, void *data)
+{
+    int d = t->rank - 1;
+    LLVMValueRef n = cg_size(x, t->dims[d]), full = cg_rounded_down(x, n, x->W);
+    bool known = t->dims[d] >= 0;
+    at[d] = (place){cg_i64(x, 0), true};
+    if (known && t->dims[d] / x->W == 1) {
+        run_body(x, t, body, data, at);
+    } else if (!known || t->dims[d] >= x->W) {
+        loop l = cg_loop_begin(x, cg_i64(x, 0), full, x->W, 0, NULL);
+        at[d].v = l.index;
+        run_body(x, t, body, data, at);
+        cg_loop_end(x, &l, NULL);
+    }
+    if (known && t->dims[d] % x->W == 0)
+        return;
+    loop l = {0};
+    if (!known) /* runs once or not at all */
+        l = cg_loop_begin(x, full, n, x->W, 0, NULL);
+    x->tail = cg_first_lanes(x, LLVMBuildSub(x->b, n, full, ""));
+    at[d].v = full;
+    run_body(x, t, body, data, at);
+    x->tail = NULL;
+    if (!known)
+        cg_loop_end(x, &l, NULL);
+}
+
 static void walk(cg *x, const tw_type *t, int d, place *at, cg_body *body, void *data)
 {
-    int64_t n = cg_dim(t, d), full = n / x->W * x->W;
-    bool last = d == t->rank - 1;
-    if (!last) {
-        at[d] = (place){cg_i64(x, 0), false};
-        if (n == 1) {
-            walk(x, t, d + 1, at, body, data);
-            return;
-        }
-        loop l = cg_loop_begin(x, cg_i64(x, 0), cg_i64(x, n), 1, 0, NULL);
-        at[d].v = l.index;
-        walk(x, t, d + 1, at, body, data);
-        cg_loop_end(x, &l, NULL);
+    if (d == t->rank - 1) {
+        walk_vectors(x, t, at, body, data);
         return;
     }
-    at[d] = (place){cg_i64(x, 0), true};
-    if (full == x->W) {
-        run_body(x, t, body, data, at);
-    } else if (full > 0) {
-        loop l = cg_loop_begin(x, cg_i64(x, 0), cg_i64(x, full), x->W, 0, NULL);
-        at[d].v = l.index;
-        run_body(x, t, body, data, at);
-        cg_loop_end(x, &l, NULL);
+    at[d] = (place){cg_i64(x, 0), false};
+    if (t->dims[d] == 1) {
+        walk(x, t, d + 1, at, body, data);
+        return;
     }
-    if (full < n) {
-        x->tail = first_lanes(x, n - full);
-        at[d].v = cg_i64(x, full);
-        run_body(x, t, body, data, at);
-        x->tail = NULL;
-    }
+    loop l = cg_loop_begin(x, cg_i64(x, 0), cg_size(x, t->dims[d]), 1, 0, NULL);
+    at[d].v = l.index;
+    walk(x, t, d + 1, at, body, data);
+    cg_loop_end(x, &l, NULL);
 }
 
 /* What the loop kept can be read from now on. */

@@ -20,23 +20,6 @@ LLVMValueRef cg_i64(cg *x, int64_t value)
     return LLVMConstInt(LLVMInt64TypeInContext(x->c), (unsigned long long)value, true);
 }
 
-int64_t cg_dim(const tw_type *t, int d)
-{
-    return t->dims[d];
-}
-
-/* Addresses are computed in the entry block, so that they dominate everything. */
-LLVMValueRef cg_scratch(cg *x, int64_t bytes)
-{
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(x->b);
-    LLVMValueRef offset = cg_i64(x, x->scratch_bytes);
-    LLVMPositionBuilderBefore(x->b, x->entry_end);
-    LLVMValueRef at = LLVMBuildGEP2(x->b, LLVMInt8TypeInContext(x->c), x->scratch, &offset, 1, "");
-    LLVMPositionBuilderAtEnd(x->b, here);
-    x->scratch_bytes += (bytes + 127) / 64 * 64;
-    return at;
-}
-
 /* ---- which values are dear and asked for by several loops ---- */
 
 static bool is_driver(const tw_op *op)
@@ -195,25 +178,28 @@ static LLVMValueRef slot_of(cg *x, LLVMValueRef array, LLVMTypeRef type, int64_t
     return LLVMBuildLoad2(x->b, type, LLVMBuildGEP2(x->b, type, array, &i, 1, ""), "");
 }
 
+/* 64 bits of the call as a scalar. */
+static LLVMValueRef from_word(cg *x, LLVMValueRef word, tw_dtype dtype)
+{
+    LLVMTypeRef type = cg_type(x, dtype);
+    if (dtype == TW_I64 || dtype == TW_U64)
+        return word;
+    if (!tw_dtype_floating(dtype))
+        return LLVMBuildTrunc(x->b, word, type, "");
+    LLVMTypeRef bits = LLVMIntTypeInContext(x->c, (unsigned)tw_dtype_size(dtype) * 8);
+    return LLVMBuildBitCast(x->b, dtype == TW_F64 ? word : LLVMBuildTrunc(x->b, word, bits, ""), type, "");
+}
+
 static void lower_argument(cg *x, const tw_op *op)
 {
     value_state *s = &x->state[op->result[0].id];
-    tw_dtype dtype = (tw_dtype)op->attr[1].i;
     if (op->attr[2].i) {
         LLVMValueRef base = slot_of(x, x->buffers, LLVMPointerTypeInContext(x->c, 0), x->pointers++);
         s->pointer = (lane){.form = LANE_UNIFORM, .v = cg_i64(x, 0), .pointer = base};
         return;
     }
-    LLVMValueRef word = slot_of(x, x->scalars, LLVMInt64TypeInContext(x->c), op->attr[0].i - x->pointers);
-    if (dtype == TW_I64)
-        s->scalar = word;
-    else if (dtype == TW_F64)
-        s->scalar = LLVMBuildBitCast(x->b, word, cg_type(x, dtype), "");
-    else if (dtype == TW_F32)
-        s->scalar =
-            LLVMBuildBitCast(x->b, LLVMBuildTrunc(x->b, word, LLVMInt32TypeInContext(x->c), ""), cg_type(x, dtype), "");
-    else
-        s->scalar = LLVMBuildTrunc(x->b, word, cg_type(x, dtype), "");
+    int64_t index = tw_graph_symbols(x->g) + op->attr[0].i - x->pointers; /* symbols come first */
+    s->scalar = from_word(x, slot_of(x, x->scalars, LLVMInt64TypeInContext(x->c), index), (tw_dtype)op->attr[1].i);
 }
 
 static void lower_scalar(cg *x, const tw_op *op)
@@ -228,7 +214,7 @@ static void lower_scalar(cg *x, const tw_op *op)
         s->scalar = cg_constant(x, (tw_dtype)v->type.dtype, op->attr[0].f, op->attr[1].i);
         return;
     case TW_T_DIM:
-        s->scalar = cg_i64(x, op->attr[0].dims.v[0]);
+        s->scalar = from_word(x, cg_size(x, op->attr[0].dims.v[0]), (tw_dtype)v->type.dtype);
         return;
     case TW_T_PROGRAM_ID:
         s->scalar = program_id(x, op->attr[0].i);
@@ -281,7 +267,7 @@ static void lower_for(cg *x, const tw_op *op)
             initial[scalars++] = x->state[v->id].scalar;
             continue;
         }
-        memory[i] = cg_scratch(x, cg_memory_bytes(x, &v->type));
+        memory[i] = cg_scratch(x, cg_tile_size(&v->type));
         cg_copy_to(x, v, memory[i]);
         cg_push_memory(x, body->arg[1 + i], memory[i]);
         const tw_value *new = yield->operand[i];
@@ -399,25 +385,13 @@ static void lower_programs(cg *x)
     for (const tw_op *op = x->g->body->first; op && op->code == TW_T_ARG; op = op->next)
         lower_argument(x, op);
     x->entry_end = LLVMBuildBr(x->b, start);
+    x->scratch_used = cg_i64(x, 0);
     LLVMPositionBuilderAtEnd(x->b, start);
     loop l = cg_loop_begin(x, LLVMGetParam(x->function, 2), LLVMGetParam(x->function, 3), 1, 0, NULL);
     x->pid = l.index;
     cg_lower_block(x, x->g->body);
     cg_loop_end(x, &l, NULL);
     LLVMBuildRetVoid(x->b);
-}
-
-static void lower_scratch_size(cg *x)
-{
-    LLVMTypeRef i64 = LLVMInt64TypeInContext(x->c), pointer = LLVMPointerTypeInContext(x->c, 0);
-    LLVMValueRef f = LLVMAddFunction(x->m, "tw_scratch", LLVMFunctionType(i64, &pointer, 1, false));
-    LLVMPositionBuilderAtEnd(x->b, LLVMAppendBasicBlockInContext(x->c, f, ""));
-    LLVMBuildRet(x->b, cg_i64(x, x->scratch_bytes));
-}
-
-static bool constant_dims(const tw_graph *g)
-{
-    return tw_graph_symbols(g) == 0;
 }
 
 tw_status tw_host_lower(const tw_graph *program, LLVMContextRef context, LLVMModuleRef *module)
@@ -429,10 +403,6 @@ tw_status tw_host_lower(const tw_graph *program, LLVMContextRef context, LLVMMod
             .status = TW_OK};
     if (!x.arena)
         return TW_ERR_MEMORY;
-    if (!constant_dims(program)) {
-        tw_arena_destroy(x.arena);
-        return tw_error(TW_ERR_UNSUPPORTED, "host: program %s has symbolic dimensions", program->name);
-    }
     x.state = tw_arena_zero(x.arena, program->values + 1, sizeof *x.state);
     x.uses = tw_graph_use_counts(program, x.arena);
     x.m = LLVMModuleCreateWithNameInContext("tilewright", context);
@@ -441,7 +411,7 @@ tw_status tw_host_lower(const tw_graph *program, LLVMContextRef context, LLVMMod
         cg_set_width(&x, TW_MAX(x.vector_bytes / 4, 4));
         make_function(&x);
         lower_programs(&x);
-        lower_scratch_size(&x);
+        cg_lower_scratch_size(&x);
     } else {
         cg_fail(&x, TW_ERR_MEMORY);
     }

@@ -43,6 +43,19 @@ typedef struct value_state {
     int32_t cost;        /* operations in its cone */
 } value_state;
 
+typedef struct known_size {
+    tw_dim dim;
+    LLVMValueRef v;
+} known_size;
+
+typedef struct block_size { /* of scratch memory: bytes times the product of dimensions */
+    int64_t bytes;
+    int dims, round; /* round: which dimension (from 1) is rounded up to whole vectors; 0: none */
+    tw_dim dim[TW_MAX_RANK];
+} block_size;
+
+enum { MOST_SIZES = 64, ROW_LANES = 16 /* of the widest vector of the narrowest type that is looped over */ };
+
 typedef struct cg {
     const tw_graph *g;
     LLVMContextRef c;
@@ -56,9 +69,13 @@ typedef struct cg {
     value_state *state; /* by value id */
     uint32_t *uses;     /* by value id */
     int pointers;       /* pointer arguments */
-    int64_t scratch_bytes;
-    LLVMValueRef tail;    /* <W x i1>: active lanes of a last, partial vector; NULL: all */
-    const tw_type *space; /* index space of the running loop, for `keep` */
+    known_size size[MOST_SIZES];
+    int sizes;
+    block_size *block; /* of scratch memory, one after another */
+    int blocks, block_room;
+    LLVMValueRef scratch_used; /* bytes so far, in the entry block */
+    LLVMValueRef tail;         /* <W x i1>: active lanes of a last, partial vector; NULL: all */
+    const tw_type *space;      /* index space of the running loop, for `keep` */
     place space_at[TW_MAX_RANK];
     memo_entry *memo;
     int memo_count, memo_room;
@@ -70,9 +87,16 @@ typedef struct cg {
 tw_status tw_host_lower(const tw_graph *program, LLVMContextRef context, LLVMModuleRef *module);
 void cg_fail(cg *x, tw_status status);
 LLVMValueRef cg_i64(cg *x, int64_t value);
-int64_t cg_dim(const tw_type *t, int d); /* constant size */
-LLVMValueRef cg_scratch(cg *x, int64_t bytes);
 void cg_lower_block(cg *x, const tw_block *block);
+
+/* ---- sizes.c ---- */
+LLVMValueRef cg_size(cg *x, tw_dim d); /* as i64: a constant, or made from the program's symbols */
+LLVMValueRef cg_rounded_down(cg *x, LLVMValueRef n, int64_t to);
+LLVMValueRef cg_first_lanes(cg *x, LLVMValueRef count); /* a mask; NULL: all lanes for certain */
+LLVMValueRef cg_scratch(cg *x, block_size size);        /* a block of this thread's memory */
+void cg_lower_scratch_size(cg *x);
+block_size cg_tile_size(const tw_type *t);
+LLVMValueRef cg_tile_stride(cg *x, const tw_type *t, int d); /* of a tile in scratch memory, in elements */
 
 /* ---- types and single operations: ops.c ---- */
 LLVMTypeRef cg_type(cg *x, tw_dtype dtype);        /* in registers: bool is i1 */
@@ -93,8 +117,6 @@ lane cg_eval(cg *x, const tw_value *v, const place *at);
 void cg_forget(cg *x);
 void cg_bind(cg *x, const tw_value *v, const place *at, lane result);
 void cg_push_memory(cg *x, const tw_value *v, LLVMValueRef memory);
-int64_t cg_row_stride(const cg *x, const tw_type *t); /* elements between rows of a materialised tile */
-int64_t cg_memory_bytes(const cg *x, const tw_type *t);
 LLVMValueRef cg_memory_at(cg *x, const tw_value *v, LLVMValueRef memory, const place *at); /* address of an element */
 
 /* ---- memory.c ---- */
