@@ -294,9 +294,7 @@ static tw_status run_structure(tw_tile_machine *m, const tw_op *op)
     case TW_T_ARG:
         return run_argument(m, op);
     case TW_T_DIM:
-        if (op->attr[0].dims.v[0] < 0)
-            return tw_tile_fail(m, "a symbolic dimension");
-        return scalar(m, op, op->attr[0].dims.v[0]);
+        return scalar(m, op, op->attr[0].dims.v[0]); /* an integer, or the bits of a floating dtype */
     case TW_T_PROGRAM_ID:
         return op->attr[0].i < 0 || op->attr[0].i > 2
                    ? tw_tile_fail(m, "axis %lld of the grid", (long long)op->attr[0].i)
@@ -364,29 +362,59 @@ tw_status tw_tile_run_block(tw_tile_machine *m, const tw_block *block, const tw_
     return TW_OK;
 }
 
+/* ---- sizes ---- a program with symbols is copied, with numbers in their place */
+
+static void put_numbers(const tw_graph *g, tw_dim *dims, int count, const int64_t *symbol)
+{
+    for (int i = 0; i < count; i++)
+        dims[i] = tw_dim_constant(dims[i]) ? dims[i] : tw_dim_eval(g, dims[i], symbol);
+}
+
+static void put_numbers_in_block(tw_graph *g, tw_block *block, const int64_t *symbol)
+{
+    for (uint32_t i = 0; i < block->args; i++)
+        put_numbers(g, block->arg[i]->type.dims, block->arg[i]->type.rank, symbol);
+    tw_for_each_op (op, block) {
+        for (int i = 0; i < op->info->attrs; i++)
+            if (op->info->attr_info[i].kind == TW_ATTR_DIMS) /* in the copy's arena */
+                put_numbers(g, (tw_dim *)(uintptr_t)op->attr[i].dims.v, op->attr[i].dims.n, symbol);
+        for (uint32_t i = 0; i < op->results; i++)
+            put_numbers(g, op->result[i].type.dims, op->result[i].type.rank, symbol);
+        for (uint32_t i = 0; i < op->regions; i++)
+            put_numbers_in_block(g, op->region[i], symbol);
+    }
+}
+
 static tw_status begin(tw_tile_machine *m, const tw_graph *program, const tw_tile_run *run)
 {
-    m->g = program;
     m->run = run;
+    if (tw_graph_symbols(program)) {
+        if (!run->symbol)
+            return tw_error(TW_ERR_VALUE, "program %s has symbols; expected their values", program->name);
+        if (!(m->copy = tw_graph_clone(program)))
+            return TW_ERR_MEMORY;
+        put_numbers_in_block(m->copy, m->copy->body, run->symbol);
+        program = m->copy;
+    }
+    m->g = program;
     m->value = tw_alloc_zero((size_t)program->values + 1, sizeof *m->value);
     m->last = tw_alloc_zero((size_t)program->values + 1, sizeof *m->last);
     if (!m->value || !m->last)
         return TW_ERR_MEMORY;
-    if (tw_graph_symbols(program))
-        return tw_error(TW_ERR_UNSUPPORTED, "the interpreter takes constant dimensions only");
     find_last(m, program->body);
     return tw_tile_checks_begin(m);
 }
 
 static void end(tw_tile_machine *m)
 {
-    for (uint32_t i = 0; m->value && i < m->g->values; i++)
+    for (uint32_t i = 0; m->value && m->g && i < m->g->values; i++)
         tw_free(m->value[i].data);
     for (size_t i = 0; i < m->pool.count; i++)
         tw_free(m->pool.data[i].data);
     tw_vec_free(&m->pool);
     tw_free(m->value);
     tw_free((void *)m->last);
+    tw_graph_destroy(m->copy);
     tw_tile_checks_end(m);
     tw_free(m);
 }
@@ -411,7 +439,7 @@ tw_status tw_tile_interpret(const tw_graph *program, const tw_tile_run *run)
                 m->program[2] = z;
                 m->linear = (z * grid[1] + y) * grid[0] + x;
                 tw_tile_checks_program(m);
-                status = tw_tile_run_block(m, program->body, &terminator);
+                status = tw_tile_run_block(m, m->g->body, &terminator);
             }
         }
     }

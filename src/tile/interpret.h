@@ -43,6 +43,7 @@ typedef struct tw_tile_machine tw_tile_machine;
 
 typedef struct tw_tile_run {
     int64_t grid[3];
+    const int64_t *symbol; /* what s0, s1... of the program stand for; NULL: it has none */
     const tw_tile_buffer *buffer;
     int buffers;
     const tw_tile_argument *argument;

@@ -21,6 +21,7 @@ typedef struct order order; /* which programs' clocks happened before: see inter
 
 struct tw_tile_machine {
     const tw_graph *g;
+    tw_graph *copy; /* of a program with symbols; NULL: none */
     const tw_tile_run *run;
     slot *value;        /* by value id */
     const tw_op **last; /* by value id: the last operation of its block that reads it */

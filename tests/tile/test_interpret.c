@@ -37,9 +37,11 @@ static tw_status interpret_launch(const tw_plan *plan, const tw_plan_launch *l, 
         buffer[i] = (tw_tile_buffer){place_of(slot, in, out, arena), (size_t)slot->bytes, "argument", true};
         argument[i] = (tw_tile_argument){i, 0};
     }
+    int symbols = tw_graph_symbols(plan->kernel[l->kernel].program); /* their values come before the scalars */
     for (int i = 0; i < l->scalars; i++)
-        argument[l->arguments + i] = (tw_tile_argument){-1, l->scalar[i]};
+        argument[l->arguments + i] = (tw_tile_argument){-1, l->scalar[symbols + i]};
     const tw_tile_run run = {.grid = {l->grid[0], l->grid[1], l->grid[2]},
+                             .symbol = l->scalar,
                              .buffer = buffer,
                              .buffers = l->arguments,
                              .argument = argument,
@@ -76,7 +78,7 @@ static void compare_both_ways(tw_graph *g, uint64_t seed)
     tw_executable *e = NULL;
     assert_non_null(g);
     int n = tw_reference_inputs(g, seed, in, MOST), m = (int)g->body->last->operands;
-    if (n >= 0 && m <= MOST && tw_compile_graph(g, NULL, &e) == TW_OK) {
+    if (n >= 0 && m <= MOST && tw_compile_graph(g, NULL, NULL, &e) == TW_OK) {
         void *inputs[MOST], *outputs[MOST];
         assert_int_equal(make_outputs(g, compiled, m), TW_OK);
         assert_int_equal(make_outputs(g, interpreted, m), TW_OK);
