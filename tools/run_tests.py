@@ -13,7 +13,7 @@ WITH_ARGUMENTS = [["random/check_random", "--graphs", "500", "--what", what]
                   for what in ("simplify", "compiled", "inplace", "gradients", "again", "bits")]
 WITH_ARGUMENTS += [["tile/replay", "--mutants", "1500", "tests/tile/kernels.py", "src/tile/lang/prelude.py"]]
 # Scripts of the virtual environment for tests, with the program `tw` as their first argument.
-SCRIPTS = ["tests/tile/against_triton.py", "tests/tile/command_line.py"]
+SCRIPTS = [["tests/tile/against_triton.py"], ["tests/tile/random_kernels.py", "100"], ["tests/tile/command_line.py"]]
 PYTHON = ".venv-tests/bin/python"
 
 
@@ -31,7 +31,7 @@ def main():
     programs = sorted(glob.glob(os.path.join(tests, "**", "test_*"), recursive=True))
     programs = [[p] for p in programs if os.access(p, os.X_OK) and os.path.isfile(p)]
     programs += [[os.path.join(tests, c[0])] + c[1:] for c in WITH_ARGUMENTS]
-    programs = [[PYTHON, s, os.path.join(sys.argv[1], "src", "tw")] for s in SCRIPTS] + programs
+    programs = [[PYTHON, s[0], os.path.join(sys.argv[1], "src", "tw")] + s[1:] for s in SCRIPTS] + programs
     passed = failed = 0
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for command, code, text in pool.map(run, programs):
