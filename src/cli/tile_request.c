@@ -150,13 +150,12 @@ static bool is_number(const char *text)
     return end != text && !*end;
 }
 
-static tw_status array_type(tile_arg *a)
+static void array_type(tile_arg *a)
 {
     static const char *const names[TW_DTYPES] = {[TW_BOOL] = "*i1"};
     if (!a->given_type)
         snprintf(a->type, sizeof a->type, names[a->dtype] ? "%s" : "*%s",
                  names[a->dtype] ? names[a->dtype] : tw_dtype_name(a->dtype));
-    return TW_OK;
 }
 
 static void one_arg(tile_arg *a, tw_lang_arg *out)

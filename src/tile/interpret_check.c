@@ -178,11 +178,7 @@ tw_status tw_tile_touch(tw_tile_machine *m, int64_t address, size_t bytes, bool 
     if (!m->shadow)
         return TW_OK;
     int i = buffer_of(m, address, &offset);
-    for (size_t b = 0; b < bytes; b++) {
-        shadow_cell *cell = &m->shadow[i][(size_t)offset + b], before = *cell;
-        TW_TRY(touch_cell(m, i, offset, bytes, cell, write, atomic));
-        if (b == 0 && memcmp(&before, cell, sizeof before) == 0 && bytes > 1 && !write)
-            continue;
-    }
+    for (size_t b = 0; b < bytes; b++)
+        TW_TRY(touch_cell(m, i, offset, bytes, &m->shadow[i][(size_t)offset + b], write, atomic));
     return TW_OK;
 }

@@ -425,7 +425,7 @@ static tw_status run_one(tw_tile_machine *m, const tw_op *op, int64_t n, void *r
     return TW_OK;
 }
 
-static tw_status run_fma(tw_tile_machine *m, const tw_op *op, int64_t n, void *r, const void *const *p, const int *s)
+static void run_fma(const tw_op *op, int64_t n, void *r, const void *const *p, const int *s)
 {
     tw_dtype dtype = (tw_dtype)op->operand[0]->type.dtype;
     for (int64_t i = 0; i < n; i++) {
@@ -446,8 +446,6 @@ static tw_status run_fma(tw_tile_machine *m, const tw_op *op, int64_t n, void *r
             store_integer(dtype, r, i, (int64_t)(x + (uint64_t)load_integer(dtype, p[2], i * s[2])));
         }
     }
-    (void)m;
-    return TW_OK;
 }
 
 static void run_select(const tw_op *op, int64_t n, void *r, const void *const *p, const int *s)
@@ -536,7 +534,7 @@ tw_status tw_tile_run_elementwise(tw_tile_machine *m, const tw_op *op)
         status = run_one(m, op, n, r, p[0]);
         break;
     case TW_T_FMA:
-        status = run_fma(m, op, n, r, p, s);
+        run_fma(op, n, r, p, s);
         break;
     default:
         if (op->operand[0]->type.pointer)

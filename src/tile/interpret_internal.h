@@ -14,7 +14,7 @@ typedef struct slot { /* a tile value's array */
 typedef struct shadow_cell {          /* of one byte of a buffer */
     uint32_t writer, reader;          /* program + 1 of the last; 0: none */
     uint32_t write_clock, read_clock; /* of that program, when it did */
-    bool atomic_write, atomic_read, several_readers, written;
+    bool atomic_write, atomic_read, written;
 } shadow_cell;
 
 typedef struct order order; /* which programs' clocks happened before: see interpret_check.c */

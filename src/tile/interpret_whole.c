@@ -151,23 +151,22 @@ static tw_status run_scan(tw_tile_machine *m, const tw_op *op)
 
 /* ---- by a region ---- */
 
-static tw_status run_region(tw_tile_machine *m, const tw_op *op, int tiles, const int64_t *from,
-                            const char *const *state, size_t step)
+/* state[k] = the region's function of state[k] and element `from` of tile k. */
+static tw_status run_region(tw_tile_machine *m, const tw_op *op, int tiles, int64_t from, uint64_t *state)
 {
     const tw_block *b = op->region[0];
     const tw_op *end;
-    (void)step;
     for (int k = 0; k < tiles; k++) {
         size_t size = element_bytes(&op->operand[k]->type);
         void *first = tw_tile_allocate(m, b->arg[k]), *second = tw_tile_allocate(m, b->arg[tiles + k]);
         if (!first || !second)
             return TW_ERR_MEMORY;
-        memcpy(first, state[k], size);
-        memcpy(second, (const char *)data_of(m, op->operand[k]) + (size_t)*from * size, size);
+        memcpy(first, &state[k], size);
+        memcpy(second, (const char *)data_of(m, op->operand[k]) + (size_t)from * size, size);
     }
     TW_TRY(tw_tile_run_block(m, b, &end));
     for (int k = 0; k < tiles; k++)
-        memcpy((char *)(uintptr_t)state[k], data_of(m, end->operand[k]), element_bytes(&op->operand[k]->type));
+        memcpy(&state[k], data_of(m, end->operand[k]), element_bytes(&op->operand[k]->type));
     m->op = op;
     return TW_OK;
 }
@@ -176,28 +175,25 @@ static tw_status run_combine(tw_tile_machine *m, const tw_op *op)
 {
     enum { MOST_TILES = 16 };
     int tiles = (int)op->operands;
-    const char *state[MOST_TILES];
-    uint64_t room[MOST_TILES];
+    uint64_t state[MOST_TILES];
     lines l = along(&op->operand[0]->type, (int)op->attr[0].i);
     bool scan = op->attr[1].i != 0, reverse = op->attr[2].i != 0;
     if (tiles > MOST_TILES)
         return tw_tile_fail(m, "more than %d tiles combined together", MOST_TILES);
-    for (int k = 0; k < tiles; k++) {
-        state[k] = (const char *)&room[k];
+    for (int k = 0; k < tiles; k++)
         if (!tw_tile_allocate(m, &op->result[k]))
             return TW_ERR_MEMORY;
-    }
     for (int64_t line = 0; line < l.outer * l.inner; line++) {
         for (int64_t j = 0; j < l.n; j++) {
             int64_t i = reverse ? l.n - 1 - j : j, at = (line / l.inner * l.n + i) * l.inner + line % l.inner;
             if (j > 0)
-                TW_TRY(run_region(m, op, tiles, &at, state, 0));
+                TW_TRY(run_region(m, op, tiles, at, state));
             for (int k = 0; k < tiles; k++) {
                 size_t size = element_bytes(&op->operand[k]->type);
                 if (j == 0)
-                    memcpy(&room[k], (const char *)data_of(m, op->operand[k]) + (size_t)at * size, size);
+                    memcpy(&state[k], (const char *)data_of(m, op->operand[k]) + (size_t)at * size, size);
                 if (scan || j + 1 == l.n)
-                    memcpy((char *)data_of(m, &op->result[k]) + (size_t)(scan ? at : line) * size, &room[k], size);
+                    memcpy((char *)data_of(m, &op->result[k]) + (size_t)(scan ? at : line) * size, &state[k], size);
             }
         }
     }

@@ -134,9 +134,58 @@ def messages(tw, folder):
     expect("device_print", done.stdout == "pid (0, 0, 0) x is: 1\n", done)
 
 
+def look(x, out, limit, n):
+    for i in range(n):
+        if x[i] > limit:
+            out[0] = i
+            return
+        w = 0
+        while True:
+            w += 1
+            if w * w > x[i]:
+                break
+            if w > 50:
+                out[2] = 99
+                return
+        out[1] = w
+    out[0] = -1
+
+
+def leave(x, out, limit, n):
+    look(x, out, limit, n)
+    k = 0
+    for i in range(6):
+        if i == limit:
+            break
+        if i % 2 == 1:
+            continue
+        k += 10
+    out[3] = k
+    for a in range(4):
+        for b in range(4):
+            if b == a:
+                break
+            k += 1
+        if a == limit:
+            break
+    out[4] = k
+
+
+def leaving_loops(tw, folder):
+    for x in ([1, 5, 9, 30, 2], [3000, 4]):
+        np.save(f"{folder}/x.npy", np.array(x, np.int32))
+        for limit in (0, 1, 3, 29, 5000):
+            for n in (0, 1, len(x)):
+                want = np.zeros(5, np.int32)
+                leave(x, want, limit, n)
+                done = run(tw, "run", os.path.join(HERE, "loops.py"), "--kernel", "leave", "--arg", f"x_ptr={folder}/x.npy", "--arg", f"out_ptr=@5,i32:{folder}/out.npy", "--arg",
+                           f"limit={limit}", "--arg", f"n={n}")
+                expect(f"leaving loops: {x}, limit {limit}, n {n}", done.returncode == 0 and np.array_equal(np.load(f"{folder}/out.npy"), want), done)
+
+
 def main():
     tw = os.path.abspath(sys.argv[1])
-    for part in (check_finds_mistakes, run_and_parse, configurations, stepping, messages):
+    for part in (check_finds_mistakes, run_and_parse, configurations, stepping, messages, leaving_loops):
         with tempfile.TemporaryDirectory() as folder:
             part(tw, folder)
     print(f"# checks: {checks - failures}")

@@ -18,11 +18,6 @@ bool tw_lang_shape(lowering *c, const node *n, const val *v, int64_t *dims, int 
     return true;
 }
 
-bool tw_lang_integer(lowering *c, const node *n, const val *v, const char *what, int64_t *i)
-{
-    return tw_lang_to_int(c, n, v, what, i);
-}
-
 bool tw_lang_flag(lowering *c, const node *n, const val *v, bool otherwise, bool *flag)
 {
     *flag = otherwise;

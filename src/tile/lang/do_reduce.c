@@ -197,7 +197,7 @@ static bool plain_reduction(lowering *c, const node *n, val x, const val *axis, 
 
 bool tw_lang_do_reduce(lowering *c, const node *n, val *arg, int which, val *out)
 {
-    val x = arg[0], pair, none = {.kind = V_UNDEFINED};
+    val x = arg[0], pair;
     bool indices = false;
     if (!tw_lang_tensor(c, n, &x, "the tile that is reduced"))
         return false;
@@ -226,7 +226,6 @@ bool tw_lang_do_reduce(lowering *c, const node *n, val *arg, int which, val *out
             return false;
         if (is_integer(x.s) && tw_sca[x.s.kind].bits < 32 && !tw_lang_cast(c, n, &x, number(S_I32)))
             return false;
-        (void)none;
         return plain_reduction(c, n, x, &arg[1], &arg[4], (reduction)which, out);
     }
 }

@@ -125,6 +125,7 @@ typedef struct frame {
     bool host;                /* a constexpr_function: numbers stay numbers */
     bool sealed;              /* a combine function: no memory, no control flow that branches at run time */
     int loops;                /* around what is lowered now */
+    int run_time_loops;       /* those of them that are operations */
     uint32_t place;           /* of the call */
     struct frame *defined_in; /* of a nested function */
 } frame;
@@ -252,8 +253,6 @@ bool tw_lang_evaluate(lowering *c, const node *n, val *out);  /* lower_expressio
 bool tw_lang_subscript(lowering *c, const node *n, val *out); /* lower_index.c */
 bool tw_lang_attribute(lowering *c, const node *n, const val *of, const char *name, val *out);
 bool tw_lang_meaning_value(lowering *c, const node *n, meaning m, val *out);
-bool tw_lang_type_call(lowering *c, const node *n, const val *type, const char *method, const val *arg, int args,
-                       val *out);
 bool tw_lang_statements(lowering *c, node *const *list, uint32_t count); /* lower_statement.c */
 bool tw_lang_run_body(lowering *c, function *f, val *out);
 bool tw_lang_assign(lowering *c, const node *target, val v, bool keep);
@@ -270,7 +269,6 @@ bool tw_lang_reconcile(lowering *c, const node *n, const char *name, val *a, val
 
 /* Shapes, integers, flags given as arguments of builtins: arguments.c. */
 bool tw_lang_shape(lowering *c, const node *n, const val *v, int64_t *dims, int *rank);
-bool tw_lang_integer(lowering *c, const node *n, const val *v, const char *what, int64_t *i);
 bool tw_lang_flag(lowering *c, const node *n, const val *v, bool otherwise, bool *flag);
 bool tw_lang_axis(lowering *c, const node *n, const val *v, int rank, int *axis);
 bool tw_lang_type_of(lowering *c, const node *n, const val *v, sca *s);

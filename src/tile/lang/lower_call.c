@@ -360,8 +360,7 @@ static bool call_special(lowering *c, const node *n, const char *name, const arg
 
 /* ---- methods ---- */
 
-bool tw_lang_type_call(lowering *c, const node *n, const val *type, const char *method, const val *arg, int args,
-                       val *out)
+static bool call_type(lowering *c, const node *n, const val *type, const char *method, size_t args, val *out)
 {
     static const struct {
         const char *name;
@@ -373,7 +372,6 @@ bool tw_lang_type_call(lowering *c, const node *n, const val *type, const char *
                  {"is_fp8e4b8", S_F8E4B8}, {"is_fp8e4b15", S_F8E4B15}, {"is_fp8e5b16", S_F8E5B16}, {"is_void", S_VOID}};
     sca s = type->s;
     bool truth = false, known = true;
-    (void)arg;
     for (size_t i = 0; i < TW_COUNT(exact); i++)
         if (!strcmp(method, exact[i].name))
             return *out = of_bool(!is_pointer(s) && s.kind == exact[i].kind), true;
@@ -428,7 +426,7 @@ static bool call_method(lowering *c, const node *n, const val *callee, const arg
     const val *self = callee->item;
     const char *name = callee->name;
     if (self->kind == V_TYPE)
-        return tw_lang_type_call(c, n, self, name, a->positional.data, (int)a->positional.count, out);
+        return call_type(c, n, self, name, a->positional.count, out);
     if (self->kind == V_STRING)
         return call_text(c, n, self, name, a, out);
     if (self->kind == V_BLOCK && !strcmp(name, "gather"))

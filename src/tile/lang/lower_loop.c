@@ -28,17 +28,15 @@ static bool assigned_names(lowering *c, const node *n, bool target, bool (*visit
 }
 
 /* Does the body leave the loop early? Loops inside have their own break. */
-static bool leaves_early(const node *n, bool outermost, bool *breaks, bool *continues, bool *returns)
+static void leaves_early(const node *n, bool outermost, bool *breaks, bool *continues, bool *returns)
 {
     if (!n || n->kind == N_DEFINITION)
-        return true;
+        return;
     *breaks = *breaks || (n->kind == N_BREAK && outermost);
     *continues = *continues || (n->kind == N_CONTINUE && outermost);
     *returns = *returns || n->kind == N_RETURN;
     for (uint32_t i = 0; i < n->count; i++)
-        (void)leaves_early(n->child[i], outermost && n->kind != N_FOR && n->kind != N_WHILE, breaks, continues,
-                           returns);
-    return true;
+        leaves_early(n->child[i], outermost && n->kind != N_FOR && n->kind != N_WHILE, breaks, continues, returns);
 }
 
 typedef struct carried {
@@ -192,7 +190,7 @@ static bool yield(lowering *c, const node *n, tw_value *first, const val_list *v
 }
 
 /* Variables after the loop: as before, those that it carries from its results, new ones gone. */
-static bool after_loop(lowering *c, const node *n, tw_op *op, size_t skip, carried *x, const environment *before)
+static bool after_loop(lowering *c, const tw_op *op, carried *x, const environment *before)
 {
     environment inside = c->frame->env;
     c->frame->env = tw_lang_copy_environment(c, before);
@@ -201,8 +199,7 @@ static bool after_loop(lowering *c, const node *n, tw_op *op, size_t skip, carri
                             (val){.kind = V_UNDEFINED, .name = "only the body of a loop defines it"}))
             return false;
     for (size_t i = 0; i < x->init.count; i++)
-        x->init.data[i].v = &op->result[skip + i];
-    (void)n;
+        x->init.data[i].v = &op->result[i];
     return give(c, x, x->init.data, false);
 }
 
@@ -298,7 +295,7 @@ static bool plain_for(lowering *c, const node *n, range *r, const val *origin, c
                 body_of(c, n->child[2]) && end_region(c, n, c->g->insert_block, x, &out) && yield(c, n, NULL, &out);
     tw_graph_insert_at_end(c->g, outer);
     tw_vec_free(&out);
-    return fine && finished(c, n, op) && after_loop(c, n, op, 0, x, &before);
+    return fine && finished(c, n, op) && after_loop(c, op, x, &before);
 }
 
 /* ---- while ---- */
@@ -377,13 +374,15 @@ static bool while_loop(lowering *c, const early *e, carried *x)
            end_region(c, e->n, c->g->insert_block, x, &out) && yield(c, e->n, NULL, &out);
     tw_graph_insert_at_end(c->g, outer);
     tw_vec_free(&out);
-    return fine && finished(c, e->n, op) && after_loop(c, e->n, op, 0, x, &before);
+    return fine && finished(c, e->n, op) && after_loop(c, op, x, &before);
 }
 
 /* Flags that the loop may set are carried; a `return` in a loop has no value. */
 static bool carry_flags(lowering *c, const node *n, bool breaks, bool returns, bool ranged, carried *x)
 {
     if (breaks && (!tw_lang_set_flag(c, c->broken, false) || !carry(c, c->broken, x)))
+        return false;
+    if (returns && !tw_lang_variable(c->frame, c->result) && !tw_lang_define(c, c->result, of_none()))
         return false;
     if (returns) {
         if (!tw_lang_variable(c->frame, c->returned) && !tw_lang_set_flag(c, c->returned, false))
@@ -394,9 +393,8 @@ static bool carry_flags(lowering *c, const node *n, bool breaks, bool returns, b
     return !ranged || carry(c, hidden_index(c, n), x);
 }
 
-static bool after_early(lowering *c, const node *n, bool breaks)
+static bool after_early(lowering *c, bool breaks)
 {
-    (void)n;
     return !breaks || tw_lang_set_flag(c, c->broken, false);
 }
 
@@ -405,7 +403,7 @@ static bool range_loop(lowering *c, const node *n, range *r)
     carried x = {0};
     bool breaks = false, continues = false, returns = false;
     val origin = of_none(), stride = of_none();
-    (void)leaves_early(n->child[2], true, &breaks, &continues, &returns);
+    leaves_early(n->child[2], true, &breaks, &continues, &returns);
     if (breaks && !tw_lang_note(c, n, "break"))
         return false;
     if (continues && !tw_lang_note(c, n, "continue"))
@@ -415,12 +413,14 @@ static bool range_loop(lowering *c, const node *n, range *r)
     if (fine && early_exit)
         fine = tw_lang_define(c, hidden_index(c, n), r->lower) && carry_flags(c, n, breaks, returns, true, &x);
     fine = fine && begin_carrying(c, n, n->child[2], &x);
+    c->frame->run_time_loops++;
     if (fine && early_exit) {
         early e = {.n = n, .body = n->child[2], .range = r, .origin = &origin, .stride = &stride};
-        fine = while_loop(c, &e, &x) && after_early(c, n, breaks);
+        fine = while_loop(c, &e, &x) && after_early(c, breaks);
     } else {
         fine = fine && plain_for(c, n, r, &origin, &stride, &x);
     }
+    c->frame->run_time_loops--;
     free_carried(&x);
     return fine;
 }
@@ -462,17 +462,17 @@ static bool unrolled_rounds(lowering *c, void *data)
 static bool unroll(lowering *c, unrolled u)
 {
     bool breaks = false, continues = false, returns = false;
-    (void)leaves_early(u.n->child[2], true, &breaks, &continues, &returns);
+    leaves_early(u.n->child[2], true, &breaks, &continues, &returns);
     if (breaks && !c->frame->host && !tw_lang_note(c, u.n, "break"))
         return false;
     if (breaks && !tw_lang_set_flag(c, c->broken, false))
         return false;
-    return unrolled_rounds(c, &u) && after_early(c, u.n, breaks);
+    return unrolled_rounds(c, &u) && after_early(c, breaks);
 }
 
 /* ---- which kind of loop ---- */
 
-static bool range_arguments(lowering *c, const node *call, bool constant, range *r)
+static bool range_arguments(lowering *c, const node *call, range *r)
 {
     static const char *const names[3][2] = {{"arg1", "start"}, {"arg2", "end"}, {"step", "step"}};
     val part[3];
@@ -495,7 +495,6 @@ static bool range_arguments(lowering *c, const node *call, bool constant, range 
     r->lower = part[1].kind == V_UNDEFINED ? of_int(0) : part[0];
     r->upper = part[1].kind == V_UNDEFINED ? part[0] : part[1];
     r->step = part[2].kind == V_UNDEFINED ? of_int(1) : part[2];
-    (void)constant;
     return true;
 }
 
@@ -529,7 +528,7 @@ bool tw_lang_for(lowering *c, const node *n)
         const char *name = v.kind == V_MEANING && v.meaning->kind == IS_SPECIAL ? v.meaning->name : "";
         bool constant = !strcmp(name, "static_range");
         if (constant || !strcmp(name, "range")) {
-            if (!range_arguments(c, iterable, constant, &r))
+            if (!range_arguments(c, iterable, &r))
                 return false;
             if (constant || c->frame->host)
                 return constant_range(c, iterable, &r, &u) && unroll(c, u);
@@ -569,12 +568,14 @@ bool tw_lang_while(lowering *c, const node *n)
         return tw_lang_error(c, n, "not supported: else of a loop");
     if (c->frame->host)
         return host_while(c, n);
-    (void)leaves_early(n->child[1], true, &breaks, &continues, &returns);
+    leaves_early(n->child[1], true, &breaks, &continues, &returns);
     if ((breaks && !tw_lang_note(c, n, "break")) || (continues && !tw_lang_note(c, n, "continue")))
         return false;
     early e = {.n = n, .body = n->child[1], .test = n->child[0]};
+    c->frame->run_time_loops++;
     bool fine = carry_flags(c, n, breaks, returns, false, &x) && begin_carrying(c, n, n->child[1], &x) &&
-                while_loop(c, &e, &x) && after_early(c, n, breaks);
+                while_loop(c, &e, &x) && after_early(c, breaks);
+    c->frame->run_time_loops--;
     free_carried(&x);
     return fine;
 }

@@ -58,7 +58,7 @@ static bool assign_parts(lowering *c, const node *target, val v, bool keep)
 /* name[index] = v: of a tuple, or (an extension) of a tile. */
 static bool assign_item(lowering *c, const node *target, val v)
 {
-    val of, index, known;
+    val of, index;
     if (!tw_lang_evaluate(c, target->child[0], &of) || !tw_lang_evaluate(c, target->child[1], &index))
         return false;
     if (target->child[0]->kind != N_NAME)
@@ -78,7 +78,6 @@ static bool assign_item(lowering *c, const node *target, val v)
     if (of.kind != V_TENSOR || rank_of(&of) != 1 || index.kind == V_SLICE || index.kind == V_TUPLE)
         return tw_lang_error(c, target, "not supported: an assignment to a part of %s", tw_lang_type_text(c, &of));
     val at;
-    (void)known;
     return tw_lang_note(c, target, "an assignment to an element of a tile") && tw_lang_to_tensor(c, target, &v) &&
            tw_lang_cast(c, target, &v, of.s) && tw_lang_iota(c, target, 0, of.v->type.dims[0], number(S_I32), &at) &&
            tw_lang_compare(c, target, CMP_EQ, &at, &index, &at) && tw_lang_where(c, target, at, v, of, &of) &&
@@ -131,11 +130,10 @@ static bool assign_annotated(lowering *c, const node *n)
 
 static bool assign_augmented(lowering *c, const node *n)
 {
-    val a, b, r, known;
+    val a, b, r;
     if (!tw_lang_evaluate(c, n->child[0], &a) || !tw_lang_evaluate(c, n->child[1], &b))
         return false;
     bool keep = is_number(&a) && is_number(&b); /* a tl.constexpr stays one */
-    (void)known;
     return tw_lang_binary(c, n, n->op, &a, &b, &r) && tw_lang_assign(c, n->child[0], r, keep);
 }
 
@@ -255,11 +253,10 @@ static bool reconcile_ways(lowering *c, const node *n, way w[2], environment *me
         if (!fine)
             return false;
     }
-    bool flag_name;
     for (int i = 0; i < merged->count; i++) {
         variable *x = &merged->item[i];
         val a = x->v, b = {.kind = V_UNDEFINED, .name = "only one way defines it"};
-        flag_name = x->name == c->returned || x->name == c->broken || x->name == c->continued;
+        bool flag_name = x->name == c->returned || x->name == c->broken || x->name == c->continued;
         if (i < w[1].env.count && w[1].env.item[i].name == x->name)
             b = w[1].env.item[i].v;
         else
@@ -407,18 +404,17 @@ bool tw_lang_run_if(lowering *c, const node *n, val condition, bool (*run)(lower
     return branch(c, n, condition, &then, &otherwise, NULL);
 }
 
-static bool decayed(lowering *c, const node *n, val *v)
-{
-    return settled(c, n, v);
-}
-
 static bool return_statement(lowering *c, const node *n)
 {
     val v = of_none();
-    if (n->child[0] && (!tw_lang_evaluate(c, n->child[0], &v) || !decayed(c, n, &v)))
+    if (n->child[0] && (!tw_lang_evaluate(c, n->child[0], &v) || !settled(c, n, &v)))
         return false;
     if (!c->frame->caller && v.kind != V_NONE)
         return tw_lang_error(c, n, "a kernel returns %s; expected nothing", tw_lang_type_text(c, &v));
+    if (c->frame->run_time_loops && v.kind != V_NONE)
+        return tw_lang_error(c, n,
+                             "not supported: return of %s inside a loop; assign it, break, and return behind the loop",
+                             tw_lang_type_text(c, &v));
     return tw_lang_define(c, c->result, v) && tw_lang_set_flag(c, c->returned, true);
 }
 

@@ -62,9 +62,8 @@ bool tw_lang_rebuild(const val *like, const val *leaf, int *used, lowering *c, v
     }
 }
 
-static val undefined(lowering *c, const char *why)
+static val undefined(const char *why)
 {
-    (void)c;
     return (val){.kind = V_UNDEFINED, .name = why};
 }
 
@@ -125,7 +124,7 @@ static bool tensors(lowering *c, const node *n, val *a, val *b, tw_block *at_a, 
         val *num = a_number ? a : b, *tensor = a_number ? b : a;
         bool loses = num->kind == V_FLOAT && !is_floating(tensor->s);
         if (is_pointer(tensor->s) || loses || rank_of(tensor)) {
-            *a = *b = undefined(c, "it is a number on one way and a tensor on the other");
+            *a = *b = undefined("it is a number on one way and a tensor on the other");
             return true;
         }
         if (!in_block(c, a_number ? at_a : at_b, n, as_number, num, tensor->s))
@@ -139,7 +138,7 @@ static bool tensors(lowering *c, const node *n, val *a, val *b, tw_block *at_a, 
     if (!same_sca(a->s, b->s) || !tw_type_equal(&a->v->type, &b->v->type)) {
         const char *why = tw_arena_text(c->l->arena, "it is %s on one way and %s on the other", tw_lang_type_text(c, a),
                                         tw_lang_type_text(c, b));
-        *a = *b = undefined(c, why ? why : "its types differ");
+        *a = *b = undefined(why ? why : "its types differ");
     }
     return true;
 }
@@ -174,8 +173,8 @@ bool tw_lang_reconcile(lowering *c, const node *n, const char *name, val *a, val
         a->block->rank == b->block->rank &&
         !memcmp(a->block->size, b->block->size, (size_t)a->block->rank * sizeof *a->block->size))
         return true;
-    *a = *b = undefined(c, a->kind == V_UNDEFINED || b->kind == V_UNDEFINED ? "only one way defines it"
-                           : a->kind == V_NONE || b->kind == V_NONE         ? "it is None on one of the ways here"
-                                                                    : "its values differ by the way that was taken");
+    *a = *b = undefined(a->kind == V_UNDEFINED || b->kind == V_UNDEFINED ? "only one way defines it"
+                        : a->kind == V_NONE || b->kind == V_NONE         ? "it is None on one of the ways here"
+                                                                 : "its values differ by the way that was taken");
     return true;
 }

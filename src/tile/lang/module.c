@@ -142,7 +142,7 @@ bool tw_lang_triton_path(const char *from, char *path, size_t room)
 
 /* ---- decorators ---- */
 
-static bool is_triton_jit(scanner *x, scope *s, const node *n)
+static bool is_triton_jit(scope *s, const node *n)
 {
     if (n->kind == N_CALL)
         n = n->child[0];
@@ -150,7 +150,6 @@ static bool is_triton_jit(scanner *x, scope *s, const node *n)
         return !strcmp(n->name, "jit") && n->child[0]->kind == N_NAME && !strcmp(n->child[0]->name, "triton");
     if (n->kind != N_NAME || strcmp(n->name, "jit") != 0)
         return false;
-    (void)x;
     for (; s; s = s->parent)
         for (const binding *b = tw_lang_find(s, n->name); b; b = b->previous ? &s->item[b->previous - 1] : NULL)
             if (b->kind == BIND_IMPORT && (!strncmp(b->from, "triton", 6) || ends_with(b->from, "..runtime.jit")))
@@ -269,7 +268,7 @@ static void host_function(scanner *x, scope *s)
     if (f->decorators && !f->decorator)
         f->decorators = 0;
     for (int i = 0; i < f->decorators; i++)
-        f->jit = f->jit || is_triton_jit(x, s, f->decorator[i]);
+        f->jit = f->jit || is_triton_jit(s, f->decorator[i]);
     f->host_constant = decorated_with(f, "constexpr_function");
     x->decorators.count = 0;
     tw_lang_bind(m, s, f->name, BIND_FUNCTION, f->at)->function = f;
@@ -394,7 +393,7 @@ static void find_jit_call(scanner *x, scope *s, const node *n)
     bool open;
     if (!n || n->kind != N_CALL)
         return;
-    if (n->count == 2 && is_triton_jit(x, s, n->child[0]) && n->child[1]->kind == N_NAME) {
+    if (n->count == 2 && is_triton_jit(s, n->child[0]) && n->child[1]->kind == N_NAME) {
         binding *b = tw_lang_lookup(s, n->child[1]->name, &open);
         if (b && b->kind == BIND_FUNCTION && !b->function->jit) {
             b->function->jit = true;
