@@ -61,6 +61,7 @@ format:
 
 check-sanitize:
 	@tools/setup.sh build
+	@tools/setup.sh tests
 	@[ -e $(BUILD)-sanitize/build.ninja ] || meson setup $(BUILD)-sanitize -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
 	@ninja -C $(BUILD)-sanitize --quiet
 	@ASAN_OPTIONS=detect_leaks=1 python3 tools/run_tests.py $(BUILD)-sanitize

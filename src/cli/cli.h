@@ -19,12 +19,16 @@ bool cli_parse(const char *command, const char *about, const option *options, in
 /* The same for commands that take a file too ("-": standard input): the one argument that is no option. */
 bool cli_parse_file(const char *command, const char *about, const option *options, int count, int argc, char **argv,
                     const char **file, int *code);
+/* The same where the file may be left out: *file is NULL then. */
+bool cli_parse_optional_file(const char *command, const char *about, const option *options, int count, int argc,
+                             char **argv, const char **file, int *code);
 int cli_fail(const char *command); /* one line with the library's last error; returns 1 */
 
 int cmd_train(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_opt(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 int cmd_ops(int argc, char **argv);
 int cmd_devices(int argc, char **argv);
 int cmd_tile(int argc, char **argv);

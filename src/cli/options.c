@@ -50,7 +50,7 @@ static bool set(const char *command, const option *o, const char *value)
 }
 
 static bool parse(const char *command, const char *about, const option *options, int count, int argc, char **argv,
-                  const char **file, int *code)
+                  const char **file, bool needed, int *code)
 {
     *code = 2;
     for (int i = 0; i < argc; i++) {
@@ -83,7 +83,7 @@ static bool parse(const char *command, const char *about, const option *options,
         if (!set(command, found, value))
             return false;
     }
-    if (file && !*file) {
+    if (needed && !*file) {
         fprintf(stderr, "tw %s: no FILE given; tw %s --help says more\n", command, command);
         return false;
     }
@@ -93,12 +93,19 @@ static bool parse(const char *command, const char *about, const option *options,
 bool cli_parse(const char *command, const char *about, const option *options, int count, int argc, char **argv,
                int *code)
 {
-    return parse(command, about, options, count, argc, argv, NULL, code);
+    return parse(command, about, options, count, argc, argv, NULL, false, code);
 }
 
 bool cli_parse_file(const char *command, const char *about, const option *options, int count, int argc, char **argv,
                     const char **file, int *code)
 {
     *file = NULL;
-    return parse(command, about, options, count, argc, argv, file, code);
+    return parse(command, about, options, count, argc, argv, file, true, code);
+}
+
+bool cli_parse_optional_file(const char *command, const char *about, const option *options, int count, int argc,
+                             char **argv, const char **file, int *code)
+{
+    *file = NULL;
+    return parse(command, about, options, count, argc, argv, file, false, code);
 }
