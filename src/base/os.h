@@ -2,6 +2,8 @@
 #ifndef TW_BASE_OS_H
 #define TW_BASE_OS_H
 
+#include <stdatomic.h>
+
 #include "base/base.h"
 
 uint64_t tw_os_now_ns(void);       /* monotonic */
@@ -41,6 +43,11 @@ void tw_os_lock_take(tw_os_lock *lock);
 void tw_os_lock_release(tw_os_lock *lock);
 void tw_os_lock_wait(tw_os_lock *lock);   /* condition variable of the lock: releases, sleeps, takes again */
 void tw_os_lock_signal(tw_os_lock *lock); /* wakes all that wait */
+
+/* Sleeps while *word is value; may wake early. tw_os_wake wakes all that sleep on the word. */
+void tw_os_sleep_while(_Atomic uint32_t *word, uint32_t value);
+void tw_os_wake(_Atomic uint32_t *word);
+void tw_os_pause(void); /* between two looks at memory that another core is about to change */
 
 /* One lock for what the whole process says, so that it comes in one piece; a thread that has it may take it again. */
 void tw_os_speech_take(void);

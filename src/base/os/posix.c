@@ -4,11 +4,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#endif
 #include <time.h>
 #include <unistd.h>
 
@@ -355,6 +360,36 @@ void tw_os_lock_wait(tw_os_lock *lock)
 void tw_os_lock_signal(tw_os_lock *lock)
 {
     pthread_cond_broadcast(&lock->condition);
+}
+
+#ifdef __linux__
+void tw_os_sleep_while(_Atomic uint32_t *word, uint32_t value)
+{
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+void tw_os_wake(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+#else
+void tw_os_sleep_while(_Atomic uint32_t *word, uint32_t value)
+{
+    if (atomic_load(word) == value)
+        sched_yield();
+}
+
+void tw_os_wake(_Atomic uint32_t *word)
+{
+    (void)word;
+}
+#endif
+
+void tw_os_pause(void)
+{
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
 }
 
 static pthread_mutex_t speech;
