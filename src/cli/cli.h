@@ -31,5 +31,6 @@ int cmd_opt(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_ops(int argc, char **argv);
 int cmd_devices(int argc, char **argv);
+int cmd_tile(int argc, char **argv);
 
 #endif
