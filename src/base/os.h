@@ -14,6 +14,7 @@ void tw_os_reset_peak_rss(void); /* where the system can; elsewhere nothing */
 size_t tw_os_memory_bytes(void); /* that this process may use: the machine's, or its cgroup's limit */
 /* Asks for huge pages behind a large block; a hint. */
 void tw_os_prefer_huge_pages(void *at, size_t bytes);
+size_t tw_os_block_bytes(void *block); /* of memory from malloc; 0: the system doesn't say */
 bool tw_os_terminal(FILE *stream);
 
 /* Whole files. Reading is bounded by `most`; writing is atomic: a reader sees the old file or the new one, whole,
