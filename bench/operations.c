@@ -106,8 +106,8 @@ static void make_rotary(work *w)
 {
     int64_t t = w->size[2], d = w->size[3];
     input(w, tw_randn(LIST(w->size[0], w->size[1], t, d), TW_F32));
-    input(w, tw_randn(LIST(t, d / 2), TW_F32));
-    input(w, tw_randn(LIST(t, d / 2), TW_F32));
+    input(w, tw_randn(LIST(t, d), TW_F32));
+    input(w, tw_randn(LIST(t, d), TW_F32));
 }
 
 static tw_tensor *run_rotary(work *w)

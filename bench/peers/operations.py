@@ -27,12 +27,8 @@ def rows(run):
 
 
 def rotary(b, h, t, d):
-    x, cos, sin = torch.randn(b, h, t, d), torch.randn(t, d // 2), torch.randn(t, d // 2)
-
-    def run():
-        first, second = x[..., : d // 2], x[..., d // 2:]
-        return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
-    return run
+    x, cos, sin = torch.randn(b, h, t, d), torch.randn(t, d), torch.randn(t, d)
+    return lambda: x * cos + torch.cat((-x[..., d // 2:], x[..., : d // 2]), -1) * sin
 
 
 def attention(b, h, t, d):
