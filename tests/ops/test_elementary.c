@@ -30,11 +30,11 @@ static const struct {
     tw_tensor *(*run)(tw_tensor *);
     double (*want)(double);
 } functions[] = {
-    {"exp", TW_G_EXP, tw_exp, exp},       {"exp2", TW_G_EXP2, tw_exp2, exp2},    {"expm1", TW_G_EXPM1, tw_expm1, expm1},
-    {"log", TW_G_LOG, tw_log, log},       {"log2", TW_G_LOG2, tw_log2, log2},    {"log1p", TW_G_LOG1P, tw_log1p, log1p},
-    {"sqrt", TW_G_SQRT, tw_sqrt, sqrt},   {"rsqrt", TW_G_RSQRT, tw_rsqrt, rsqrt_}, {"sin", TW_G_SIN, tw_sin, sin},
-    {"cos", TW_G_COS, tw_cos, cos},       {"tan", TW_G_TAN, tw_tan, tan},        {"asin", TW_G_ASIN, tw_asin, asin},
-    {"acos", TW_G_ACOS, tw_acos, acos},   {"atan", TW_G_ATAN, tw_atan, atan},    {"tanh", TW_G_TANH, tw_tanh, tanh},
+    {"exp", TW_G_EXP, tw_exp, exp},     {"exp2", TW_G_EXP2, tw_exp2, exp2},      {"expm1", TW_G_EXPM1, tw_expm1, expm1},
+    {"log", TW_G_LOG, tw_log, log},     {"log2", TW_G_LOG2, tw_log2, log2},      {"log1p", TW_G_LOG1P, tw_log1p, log1p},
+    {"sqrt", TW_G_SQRT, tw_sqrt, sqrt}, {"rsqrt", TW_G_RSQRT, tw_rsqrt, rsqrt_}, {"sin", TW_G_SIN, tw_sin, sin},
+    {"cos", TW_G_COS, tw_cos, cos},     {"tan", TW_G_TAN, tw_tan, tan},          {"asin", TW_G_ASIN, tw_asin, asin},
+    {"acos", TW_G_ACOS, tw_acos, acos}, {"atan", TW_G_ATAN, tw_atan, atan},      {"tanh", TW_G_TANH, tw_tanh, tanh},
     {"erf", TW_G_ERF, tw_erf, erf},
 };
 
@@ -57,8 +57,7 @@ static double units(float got, double want)
 
 static void all_within(size_t f, const float *x, int64_t count)
 {
-    TW_SCOPE
-    {
+    TW_SCOPE {
         tw_tensor *y = functions[f].run(tw_from_data(x, 1, &count, TW_F32));
         const float *got = tw_data(y);
         assert_non_null(got);
