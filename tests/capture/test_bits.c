@@ -97,6 +97,7 @@ static void the_same_bits_however_it_runs(void **state)
         {"compiled, three threads, exact", "TW_EXACT", "1", TW_TIER_COMPILED, 3},
         {"eager, two threads, exact", "TW_EXACT", "1", TW_TIER_OPERATIONS, 2},
         {"each operation at once", "TW_EAGER", "1", TW_TIER_OPERATIONS, 2},
+        {"each operation at once, as a tier", NULL, NULL, TW_TIER_EAGER, 2},
         {"compiled at second sight", NULL, NULL, TW_TIER_AUTO, 2},
         {"computed again for want of memory", "TW_MEMORY_BUDGET", "12000000", TW_TIER_COMPILED, 2},
     };
