@@ -1,9 +1,11 @@
 /* Panels that end early: columns that a mask hides from every row of the tile are left out.
  *
- *                 column ->              A causal program holds rows base .. base + R - 1 of scores [R, T]. Columns from
- *      row     1 . . . . . . .           base + R on are hidden from all of them: what is needed there is -inf for the
- *       |      1 1 . . . . . .           maximum, and 0 for the sum and for the products. Loops over such a panel end at
- *       v      1 1 1 . . . . .           base + R, rounded up to 64; about half of attention's work isn't done.
+ *            column ->         A causal program holds rows base .. base + R - 1 of
+ *     row  1 . . . . . . .     scores [R, T]. Columns from base + R on are hidden from
+ *      |   1 1 . . . . . .     all of them: needed there is -inf for the maximum, and 0
+ *      v   1 1 1 . . . . .     for the sum and for the products. Loops over such a panel
+ *                              end at base + R, rounded up to 64; about half of
+ *                              attention's work isn't done.
  *
  * A panel is the mask, compare(row >= column), and what element-wise operations join with it. All loops over it are
  * shortened, or none: each must take what it leaves out for the identity, which is read from the program:
@@ -126,7 +128,8 @@ static bool is_number(const tw_value *v, double number)
 
 static bool masked_by(const ragged *r, const tw_value *v, double number)
 {
-    return v->def && v->def->code == TW_T_SELECT && v->def->operand[0] == r->mask && is_number(v->def->operand[2], number);
+    return v->def && v->def->code == TW_T_SELECT && v->def->operand[0] == r->mask &&
+           is_number(v->def->operand[2], number);
 }
 
 static bool zero_outside(const ragged *r, const tw_value *v)
