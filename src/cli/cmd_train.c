@@ -45,11 +45,13 @@ static double validation_loss(training *t)
 
 static void say_progress(const session *s, int64_t step, double loss, double validation, double ms)
 {
+    /* ms: the mean step since the last line */
     double tokens = (double)(s->t.batch * s->t.config.context) / ms * 1e3,
            left = ms * (double)(s->steps - step - 1) * 1e-3;
     bool terminal = tw_os_terminal(stdout);
-    printf("%sstep %lld/%lld  loss %.4f  validation %.4f  %.0f tokens/s  %.1f s left%s", terminal ? "\r\033[K" : "",
+    printf("%sstep %lld/%lld  loss %.4f  validation %.4f  %.0f tokens/s  %.1f s left%s%s", terminal ? "\r\033[K" : "",
            (long long)(step + 1), (long long)s->steps, loss, validation, tokens, left,
+           tw_get_tier() == TW_TIER_EAGER ? "  (operation by operation)" : "",
            terminal && step + 1 < s->steps ? "" : "\n");
     fflush(stdout);
 }
@@ -63,16 +65,21 @@ static tw_status run_steps(session *s)
     int64_t first = s->t.optimiser.step;
     double validation = first < s->steps && !interrupted ? validation_loss(&s->t) : NAN;
     uint64_t said = 0;
+    double ms = 0;
+    int64_t last = first;
     for (int64_t i = first; i < s->steps && !interrupted && status == TW_OK; i++) {
         tw_set_tier(s->eager || i - first < s->warm ? TW_TIER_EAGER : TW_TIER_COMPILED);
         uint64_t start = tw_os_now_ns();
-        double loss = training_step(&s->t, &status), ms = (double)(tw_os_now_ns() - start) * 1e-6;
+        double loss = training_step(&s->t, &status);
+        ms += (double)(tw_os_now_ns() - start) * 1e-6;
         bool evaluated = (i + 1) % s->eval_every == 0 || i + 1 == s->steps;
         if (evaluated && status == TW_OK)
             validation = validation_loss(&s->t);
         bool due = tw_os_terminal(stdout) && tw_os_now_ns() - said > 200000000u;
         if (status == TW_OK && (due || evaluated || i - first < 3)) {
-            say_progress(s, i, loss, validation, ms);
+            say_progress(s, i, loss, validation, ms / (double)(i + 1 - last));
+            last = i + 1;
+            ms = 0;
             said = tw_os_now_ns();
         }
     }

@@ -191,11 +191,13 @@ static tw_status say_fused(void)
         return TW_ERR_MEMORY;
     }
     find_chains(e->plan, definition, longest, &operations);
-    printf("\nwhat was fused: the %d operations of a step became %d kernels, run %d times in %d launches\n"
-           "(compiled in %.0f ms). One by one, every operation reads and writes memory; a kernel does all of its\n"
-           "operations on what it has read before it writes. The longest kernel of each kind:\n",
-           operations, e->plan->kernels, e->plan->launches, e->plan->batches,
-           (double)tw_capture_statistics().compile_ns * 1e-6);
+    printf(
+        "\nwhat was fused: the %d operations of a step became %d kernels, run %d times in %d launches\n"
+        "(ready after %.0f ms; %d of the kernels were kept on disk from an earlier run). One by one, every operation\n"
+        "reads and writes memory; a kernel does all of its operations on what it has read before it writes.\n"
+        "The longest kernel of each kind:\n",
+        operations, e->plan->kernels, e->plan->launches, e->plan->batches,
+        (double)tw_capture_statistics().compile_ns * 1e-6, e->from_cache);
     for (int k = 0; k < TW_KINDS; k++) {
         const chain *c = &longest[k];
         if (c->operations < 2)
@@ -257,6 +259,9 @@ static void say_kinds(const side *a, const side *b)
                all ? "in kernels" : tw_kernel_kind_name((tw_kernel_kind)k), x * 1e-6 / TIMED,
                sum[0] > 0 ? 100 * x / sum[0] : 0, y * 1e-6 / TIMED, sum[1] > 0 ? 100 * y / sum[1] : 0);
     }
+    printf(
+        "A compiled kernel counts where its dearest operation does: what pointwise operations are left to do happens\n"
+        "inside of the others, on values that are at hand. One by one, attention's products are matrix products.\n");
 }
 
 tw_status training_compare(training *t, const volatile sig_atomic_t *stop)
