@@ -33,6 +33,8 @@ typedef struct command_line {
 bool cli_parse(const command_line *c, int argc, char **argv, int *code);
 int cli_fail(const char *command); /* one line with the library's last error; returns CLI_FAILED */
 
+void cli_print_arguments(const command_line *c); /* " [options] FILE..." */
+
 /* The one of `names` that a mistyped text most likely means; NULL: none is near. */
 const char *cli_nearest(const char *text, const char *const *names, int count);
 

@@ -66,9 +66,7 @@ void manual_print_command(const command_line *c)
 {
     printf(".SS tw ");
     put(c->name);
-    printf("%s", c->count ? " [options]" : "");
-    if (c->operand)
-        printf(" %s%s%s%s", c->least ? "" : "[", c->operand, c->most > 1 ? "..." : "", c->least ? "" : "]");
+    cli_print_arguments(c);
     putchar('\n');
     put(c->about);
     putchar('\n');

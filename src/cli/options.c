@@ -143,6 +143,13 @@ static bool set(const command_line *c, const option *o, const char *value)
 
 /* ---- the line ---- */
 
+void cli_print_arguments(const command_line *c)
+{
+    printf("%s", c->count ? " [options]" : "");
+    if (c->operand)
+        printf(" %s%s%s%s", c->least ? "" : "[", c->operand, c->most > 1 ? "..." : "", c->least ? "" : "]");
+}
+
 static void print_help(const command_line *c)
 {
     int width = 6;
@@ -150,9 +157,8 @@ static void print_help(const command_line *c)
         const option *o = &c->options[i];
         width = TW_MAX(width, (int)strlen(o->name) + (o->argument ? 1 + (int)strlen(o->argument) : 0));
     }
-    printf("usage: tw %s%s", c->name, c->count ? " [options]" : "");
-    if (c->operand)
-        printf(" %s%s%s%s", c->least ? "" : "[", c->operand, c->most > 1 ? "..." : "", c->least ? "" : "]");
+    printf("usage: tw %s", c->name);
+    cli_print_arguments(c);
     printf("\n\n%s\n\noptions:\n", c->about);
     for (int i = 0; i < c->count; i++) {
         const option *o = &c->options[i];
