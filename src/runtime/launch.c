@@ -170,7 +170,8 @@ static void say_why(const tw_launcher *l, const uint8_t *known)
         return;
     for (int i = 0; i < l->arguments; i++)
         if (known[i])
-            tw_text_add(&text, l->pointer[i] ? ", argument %d is argument %d's array" : ", argument %d is 1", i, known[i] - 1);
+            tw_text_add(&text, l->pointer[i] ? ", argument %d is argument %d's array" : ", argument %d is 1", i,
+                        known[i] - 1);
     tw_say(TW_LOG_GUARDS, "kernel %s: variant %d%s", l->program->name, tw_launcher_variants(l), tw_text_string(&text));
     tw_text_free(&text);
 }

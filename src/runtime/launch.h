@@ -7,8 +7,8 @@
 typedef struct tw_launcher tw_launcher;
 
 typedef struct tw_launch_options {
-    bool general;                                 /* one compilation for all arguments: nothing is specialised */
-    void (*print)(void *user, const char *line);  /* device_print; on any thread, one call at a time; NULL: dropped */
+    bool general;                                /* one compilation for all arguments: nothing is specialised */
+    void (*print)(void *user, const char *line); /* device_print; on any thread, one call at a time; NULL: dropped */
     void *user;
 } tw_launch_options;
 

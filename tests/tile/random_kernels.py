@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """random_kernels.py TW [COUNT [SEED]]: random well-typed kernels in Triton's interpreter and in `tw tile run`.
+random_kernels.py --write FILE COUNT SEED: such kernels as one file, for two_ways.
 
 A kernel loads integers and floats, computes with branches, loops, helpers, reductions and scans, and stores everything
 that it holds. Integers must be equal, floats near. Kernel i of seed S is kernel 0 of seed S + i; what differs is printed
@@ -187,8 +188,8 @@ def inputs(seed, counts):
                 float_ptr=np.zeros(counts["f"] * n, np.float32))
 
 
-def ours(tw, path, args, folder):
-    command = [tw, "tile", "run", path, "--kernel", "kernel", "--grid", str(PROGRAMS), "--arg", "n=11", "--const", f"B={B}"]
+def ours(tw, path, args, folder, *way):
+    command = [tw, "tile", "run", path, *way, "--kernel", "kernel", "--grid", str(PROGRAMS), "--arg", "n=11", "--const", f"B={B}"]
     for name, value in args.items():
         np.save(f"{folder}/{name}.npy", value)
         command += ["--arg", f"{name}={folder}/{name}.npy:{folder}/{name}.out.npy"]
@@ -219,7 +220,17 @@ def differs(want, got):
     return ""
 
 
+def write_file(path, count, seed):
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(HEAD + HELPERS)
+        for s in range(seed, seed + count):
+            f.write(Writer(s).kernel()[0].replace("def kernel(", f"def kernel_{s}(") + "\n\n")
+
+
 def main():
+    if sys.argv[1] == "--write":
+        write_file(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        return
     tw, count, seed = os.path.abspath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 120, int(sys.argv[3]) if len(sys.argv) > 3 else 1
     failed = skipped = 0
     np.seterr(all="ignore")
@@ -235,7 +246,7 @@ def main():
                 skipped += 1
                 print(f"seed {s}: Triton refuses: {str(e)[:200]}", file=sys.stderr)
                 continue
-            message = differs(want, ours(tw, path, args, folder))
+            message = differs(want, ours(tw, path, args, folder)) or differs(want, ours(tw, path, args, folder, "--interpret"))
             if message:
                 failed += 1
                 print(f"seed {s}: {message}\n{text}")

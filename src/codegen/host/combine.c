@@ -1,8 +1,8 @@
 /* Reductions and running reductions by a region: the kernel author's own function of two elements.
  *
  * One element after another, which is what the operation says; where the axis isn't the last one, a vector of columns
- * at a time. What `kind` names (the larger one, a NaN loses; bits) gives the same in any order and runs in vectors along
- * the last axis too. */
+ * at a time. What `kind` names (the larger one, a NaN loses; bits) gives the same in any order and runs in vectors
+ * along the last axis too. */
 #include "codegen/host/lower.h"
 
 enum { MOST_TILES = 16 };
@@ -35,8 +35,8 @@ static void apply(cg *x, const tw_op *op, const LLVMValueRef *state, const LLVMV
             if (inner->code == TW_T_YIELD)
                 break;
             if (inner->code == TW_T_CONSTANT) {
-                *scalar = cg_splat(x, cg_constant(x, (tw_dtype)inner->result[0].type.dtype, inner->attr[0].f,
-                                                  inner->attr[1].i));
+                *scalar = cg_splat(
+                    x, cg_constant(x, (tw_dtype)inner->result[0].type.dtype, inner->attr[0].f, inner->attr[1].i));
                 continue;
             }
             for (uint32_t i = 0; i < inner->operands; i++) {
