@@ -44,7 +44,8 @@ fuzz:
 	@$(BUILD)-fuzz/tests/tile/fuzz_lang -max_total_time=$(SECONDS) -max_len=6000 -timeout=20 -rss_limit_mb=4096 $(BUILD)-fuzz/corpus
 
 check-random: build
-	@TW_CACHE=0 $(BUILD)/tests/random/check_random --graphs $(GRAPHS) --seed $(SEED)
+	@printf '%s\n' bits gradients again inplace compiled simplify | \
+	    TW_CACHE=0 xargs -P $(JOBS) -I{} $(BUILD)/tests/random/check_random --graphs $(GRAPHS) --seed $(SEED) --what {}
 
 bench: build
 	@bench/setup_peers.sh

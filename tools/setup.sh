@@ -26,5 +26,5 @@ fi
 if ! .venv-tests/bin/python -c 'import torch, triton, numpy; assert torch.__version__.startswith("2.13.0")' 2>/dev/null; then
     echo "setup: PyTorch 2.13.0 (CPU) and Triton into .venv-tests"
     python3 -m venv .venv-tests
-    .venv-tests/bin/python -m pip install -q torch==2.13.0 triton numpy
+    .venv-tests/bin/python -m pip install -qq torch==2.13.0 triton numpy
 fi
