@@ -1,4 +1,5 @@
-/* two_ways FILE: every kernel of a file that random_kernels.py --write made, interpreted and compiled: the same bits. */
+/* two_ways FILE: every kernel of a file that random_kernels.py --write made, interpreted and compiled: the same bits.
+ */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,8 @@ enum { BLOCK = 16, PROGRAMS = 3, POINTERS = 8, ROOM = 1 << 14, GUARD = 64 };
 static const struct {
     const char *name, *type;
     tw_dtype dtype;
-} pointer[POINTERS] = {{"x_ptr", "*i32", TW_I32},   {"y_ptr", "*i32", TW_I32},     {"z_ptr", "*i64", TW_I64},
-                       {"u_ptr", "*fp32", TW_F32},  {"v_ptr", "*fp32", TW_F32},    {"int_ptr", "*i32", TW_I32},
+} pointer[POINTERS] = {{"x_ptr", "*i32", TW_I32},    {"y_ptr", "*i32", TW_I32},     {"z_ptr", "*i64", TW_I64},
+                       {"u_ptr", "*fp32", TW_F32},   {"v_ptr", "*fp32", TW_F32},    {"int_ptr", "*i32", TW_I32},
                        {"long_ptr", "*i64", TW_I64}, {"float_ptr", "*fp32", TW_F32}};
 
 static uint64_t state;
