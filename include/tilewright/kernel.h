@@ -25,10 +25,11 @@ typedef struct tw_kernel_source tw_kernel_source;
 TW_API tw_status tw_kernel_source_create(tw_kernel_source **source);
 TW_API void tw_kernel_source_destroy(tw_kernel_source *source);
 TW_API tw_status tw_kernel_source_add(tw_kernel_source *source, const char *path, const char *text, size_t bytes);
-TW_API int tw_kernel_source_count(const tw_kernel_source *source);                /* @triton.jit functions */
+TW_API int tw_kernel_source_count(const tw_kernel_source *source); /* @triton.jit functions */
 TW_API const char *tw_kernel_source_name(const tw_kernel_source *source, int i);
-TW_API const char *tw_kernel_source_context(const tw_kernel_source *source); /* of the last failed compilation: the
-                                                                                line, a caret, the calls; lines of text */
+TW_API const char *
+tw_kernel_source_context(const tw_kernel_source *source); /* of the last failed compilation: the
+                                                             line, a caret, the calls; lines of text */
 
 /* ---- a kernel for given types and constants ---- */
 typedef struct tw_kernel_program tw_kernel_program;

@@ -92,9 +92,7 @@ static tw_status run_compiled(const tile_request *r, const tw_tile_buffer *buffe
     int64_t word[TILE_MOST_ARGS * 8];
     tw_launcher *l;
     const tw_launch_options options = {.general = r->general, .print = print_line};
-    for (int i = 0; i < r->program.parameters; i++)
-        word[i] =
-            argument[i].bits + (argument[i].buffer >= 0 ? (int64_t)(uintptr_t)buffer[argument[i].buffer].data : 0);
+    tile_words(r, buffer, argument, word);
     TW_TRY(tw_launcher_create(r->program.graph, &options, &l));
     int64_t failed = -1;
     tw_status status = tw_launcher_run(l, r->grid, word, &failed);

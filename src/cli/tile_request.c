@@ -78,7 +78,8 @@ static void print_help(const char *command, const char *about, bool run)
                "  --arg x=@64x32,f32:o.npy an array for results; without :o.npy it is dropped\n"
                "  --arg y=&x               the array of another argument\n"
                "  --arg n=1000             a scalar (i32 or f32, n:i64=1000 for another dtype), None, True\n"
-               "  --grid X,Y,Z             how many program instances\n");
+               "  --grid X,Y,Z             how many program instances\n"
+               "  --flops N                of one launch (bench)\n");
     else
         printf("  --arg x:*f32             type of a pointer; n:i32 of a scalar; d=f32[64, 32] block of a descriptor\n"
                "  --emit WHAT              tile, llvm or asm (tile)\n");
@@ -127,6 +128,8 @@ bool tile_parse(tile_request *r, const char *command, const char *about, bool ru
             fine = parse_arg(r, command, value, !strncmp(o, "--const", length));
         else if (!strncmp(o, "--grid", length) && run)
             fine = parse_grid(r, command, value);
+        else if (!strncmp(o, "--flops", length) && run)
+            r->flops = strtod(value, NULL);
         else if (!strncmp(o, "--config", length))
             r->config = strtoll(value, NULL, 10);
         else
@@ -341,6 +344,13 @@ tw_status tile_bind(tile_request *r, tw_tile_buffer *buffer, int *buffers, tw_ti
                          .argument = argument,
                          .arguments = r->program.parameters};
     return TW_OK;
+}
+
+void tile_words(const tile_request *r, const tw_tile_buffer *buffer, const tw_tile_argument *argument, int64_t *word)
+{
+    for (int i = 0; i < r->program.parameters; i++)
+        word[i] =
+            argument[i].bits + (argument[i].buffer >= 0 ? (int64_t)(uintptr_t)buffer[argument[i].buffer].data : 0);
 }
 
 void tile_free(tile_request *r)

@@ -205,8 +205,9 @@ static void mistakes_have_messages(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_launch_computes),        cmocka_unit_test(arrays_may_be_one),
-                                       cmocka_unit_test(loads_come_before_stores), cmocka_unit_test(programs_say_something),
-                                       cmocka_unit_test(the_grid_has_three_axes),  cmocka_unit_test(mistakes_have_messages)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_launch_computes),        cmocka_unit_test(arrays_may_be_one),
+        cmocka_unit_test(loads_come_before_stores), cmocka_unit_test(programs_say_something),
+        cmocka_unit_test(the_grid_has_three_axes),  cmocka_unit_test(mistakes_have_messages)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
