@@ -454,7 +454,7 @@ tw_status tw_host_lower(const tw_graph *program, LLVMContextRef context, LLVMMod
     x.uses = tw_graph_use_counts(program, x.arena);
     x.m = LLVMModuleCreateWithNameInContext("tilewright", context);
     x.b = LLVMCreateBuilderInContext(context);
-    if (x.state && x.uses) {
+    if (x.state && x.uses && cg_find_rare(&x)) {
         cg_set_width(&x, TW_MAX(x.vector_bytes / 4, 4));
         make_function(&x);
         lower_programs(&x);

@@ -46,6 +46,7 @@ typedef struct value_state {
     bool keep;             /* dear and needed by several loops: the first loop stores it */
     bool early;            /* a load that a later store may overwrite before it is needed: see order.c */
     bool deferred;         /* a product that waits for its stores */
+    int8_t rare;           /* a select: 1 with a branch around its first arm, -1 without; 0: not known yet */
     int32_t cost;          /* operations in its cone */
     int32_t hoisted, rest; /* by cg_hoist: in which round it was looked at, and what it found */
 } value_state;
@@ -75,9 +76,10 @@ typedef struct cg {
     LLVMValueRef iota32; /* <W x i32> 0, 1, 2... of the current width */
     int W;               /* lanes now; 16 on AVX-512 */
     int vector_bytes;
-    value_state *state; /* by value id */
-    uint32_t *uses;     /* by value id */
-    int pointers;       /* pointer arguments */
+    value_state *state;     /* by value id */
+    uint32_t *uses;         /* by value id */
+    const tw_value **under; /* by value id: the condition that it is needed under; see rare.c */
+    int pointers;           /* pointer arguments */
     known_size size[MOST_SIZES];
     int sizes;
     block_size *block; /* of scratch memory, one after another */
@@ -145,6 +147,11 @@ LLVMValueRef cg_constant(cg *x, tw_dtype dtype, double value, int64_t bits);
 LLVMValueRef cg_iota(cg *x, int64_t step);                     /* <W x i64> 0, step, 2 * step... */
 LLVMValueRef cg_extend(cg *x, LLVMValueRef v, tw_dtype dtype); /* an integer, or a vector of them, to 64 bits */
 LLVMValueRef cg_all_lanes(cg *x);
+
+/* ---- rare.c ---- */
+bool cg_find_rare(cg *x);             /* false: no memory */
+bool cg_rare(cg *x, const tw_op *op); /* is it a select with an arm that is worth a branch? */
+lane cg_eval_rare(cg *x, const tw_op *op, const place *at);
 
 /* ---- eval.c ---- */
 lane cg_eval(cg *x, const tw_value *v, const place *at);
