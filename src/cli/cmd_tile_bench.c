@@ -56,7 +56,8 @@ static tw_status report(const tile_request *r, double compile_ms, const double *
     printf("work          %10.4f ms of one thread, at its best\n", busy_ns * 1e-6);
     printf("arrays once   %10.2f GB/s, %.0f %% of %.2f\n", bytes / median, 100 * bytes / median / bandwidth, bandwidth);
     if (flops > 0)
-        printf("arithmetic    %10.2f GFLOP/s, %.0f %% of %.2f (f32)\n", flops / median, 100 * flops / median / peak, peak);
+        printf("arithmetic    %10.2f GFLOP/s, %.0f %% of %.2f (f32)\n", flops / median, 100 * flops / median / peak,
+               peak);
     return TW_OK;
 }
 
@@ -92,10 +93,11 @@ int tile_cmd_bench(int argc, char **argv)
 {
     tile_request *r = tw_alloc_zero(1, sizeof *r);
     int code = 1;
-    if (!r || !tile_parse(r, "bench",
-                          "Launches a kernel again and again for a second and says how long one launch takes, how fast\n"
-                          "it moves its arrays and, with --flops, how fast it computes; both beside this machine's limit.",
-                          true, argc, argv, &code)) {
+    if (!r ||
+        !tile_parse(r, "bench",
+                    "Launches a kernel again and again for a second and says how long one launch takes, how fast\n"
+                    "it moves its arrays and, with --flops, how fast it computes; both beside this machine's limit.",
+                    true, argc, argv, &code)) {
         tw_free(r);
         return code;
     }

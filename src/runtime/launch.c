@@ -307,21 +307,21 @@ static int64_t run_alone(launch *run, char *memory, bool *worth)
 
 static tw_status run_all(launch *run)
 {
-    int threads = tw_num_threads();
     char *memory = scratch_of(run->v->scratch_bytes);
     if (!memory)
         return TW_ERR_MEMORY;
-    if (threads == 1 || run->programs == 1) {
-        run_chunk(run, 0, run->programs, memory);
+    if (run->programs == 1) {
+        run_chunk(run, 0, 1, memory);
         return TW_OK;
     }
     bool worth, fine = true;
     int64_t done = run_alone(run, memory, &worth);
-    if (!worth)
+    int threads = worth ? tw_num_threads() : 1; /* not before it is needed: it asks the system */
+    if (done == run->programs || atomic_load(&run->stopped))
         return TW_OK;
     atomic_init(&run->next, done);
     int64_t chunk = TW_MAX((run->programs - done) / ((int64_t)threads * CHUNKS_A_THREAD), (int64_t)1);
-#pragma omp parallel num_threads(threads) reduction(&& : fine)
+#pragma omp parallel num_threads(threads) reduction(&& : fine) if (threads > 1)
     fine = run_chunks(run, chunk);
     return fine ? TW_OK : TW_ERR_MEMORY;
 }
