@@ -68,6 +68,7 @@ static const cli_command commands[] = {
     {"parse", "parse kernels, a line for each", cmd_parse},
     {"compile", "compile one kernel and print it", tile_cmd_compile},
     {"run", "run a kernel on .npy arrays", tile_cmd_run},
+    {"bench", "time it", tile_cmd_bench},
     {"check", "run it and find wrong accesses, races, NaN", tile_cmd_check},
     {"step", "step through it", tile_cmd_step},
 };

@@ -70,7 +70,7 @@ static bool parse_grid(tile_request *r, const char *command, const char *text)
 }
 
 /* The options of a command: `run` wants arrays and a grid, compile types. */
-enum { MOST_OPTIONS = 8 };
+enum { MOST_OPTIONS = 9 };
 static int request_options(tile_request *r, bool run, text_list *args, text_list *constants, const char **grid,
                            option *rows)
 {
@@ -88,6 +88,8 @@ static int request_options(tile_request *r, bool run, text_list *args, text_list
          "x=in.npy, x=in.npy:out.npy (writes it back), x=@64x32,f32:out.npy (new), y=&x (the same), n=1000, n:i64=5",
          OPTION_LIST, args, 0, 0},
         {"--grid", "X,Y,Z", "how many program instances (1)", OPTION_TEXT, grid, 0, 0},
+        {"--flops", "N", "floating-point operations of one launch (tw tile bench says GFLOP/s then)", OPTION_FLOAT,
+         &r->flops, 0, 0},
         {"--interpret", NULL, "by the interpreter, not compiled", OPTION_FLAG, &r->interpret, 0, 0},
         {"--general", NULL, "compiled without what is known of the arguments (strides of 1, shared arrays)",
          OPTION_FLAG, &r->general, 0, 0},
@@ -337,6 +339,13 @@ tw_status tile_bind(tile_request *r, tw_tile_buffer *buffer, int *buffers, tw_ti
                          .argument = argument,
                          .arguments = r->program.parameters};
     return TW_OK;
+}
+
+void tile_words(const tile_request *r, const tw_tile_buffer *buffer, const tw_tile_argument *argument, int64_t *word)
+{
+    for (int i = 0; i < r->program.parameters; i++)
+        word[i] =
+            argument[i].bits + (argument[i].buffer >= 0 ? (int64_t)(uintptr_t)buffer[argument[i].buffer].data : 0);
 }
 
 void tile_free(tile_request *r)

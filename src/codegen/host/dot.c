@@ -97,20 +97,26 @@ static LLVMValueRef zeroed(cg *x, LLVMValueRef v, LLVMValueRef mask)
     return mask ? LLVMBuildSelect(x->b, mask, v, LLVMConstNull(LLVMTypeOf(v)), "") : v;
 }
 
-/* The load behind views, if the tile is nothing else. */
-static const tw_op *plain_load(const cg *x, const tw_value *v)
+static const tw_value *behind_views(const cg *x, const tw_value *v)
 {
     while (v->def && !x->state[v->id].memory &&
            (v->def->code == TW_T_PERMUTE || v->def->code == TW_T_EXPAND_DIMS || v->def->code == TW_T_BROADCAST))
         v = v->def->operand[0];
+    return v;
+}
+
+/* The load behind views, if the tile is nothing else. */
+static const tw_op *plain_load(const cg *x, const tw_value *v)
+{
+    v = behind_views(x, v);
     return v->def && v->def->code == TW_T_LOAD && !x->state[v->id].memory ? v->def : NULL;
 }
 
 /* Do 16 steps of k stand side by side in memory? Found by evaluating into a block that is thrown away. */
 static bool contiguous_along_k(cg *x, const product *p)
 {
-    const tw_op *load = plain_load(x, p->b);
-    if (!load || load->operand[1] || p->L != 16 || p->dtype != TW_F32 || p->b->type.dtype != TW_F32)
+    const tw_value *source = behind_views(x, p->b);
+    if ((!plain_load(x, p->b) && !x->state[source->id].memory) || p->L != 16 || p->dtype != TW_F32)
         return false;
     LLVMBasicBlockRef here = LLVMGetInsertBlock(x->b), probe = LLVMAppendBasicBlockInContext(x->c, x->function, "");
     LLVMPositionBuilderAtEnd(x->b, probe);
@@ -178,11 +184,13 @@ static void pack_square(cg *x, product *p, LLVMValueRef k, LLVMValueRef j, LLVMV
                         LLVMValueRef columns)
 {
     LLVMValueRef row[16];
+    tw_dtype given = (tw_dtype)p->b->type.dtype;
     cg_forget(x);
     for (int i = 0; i < 16; i++) {
         place at[TW_MAX_RANK];
         index_of(p, run(k), one(column(x, j, plus(x, v, i), columns)), at);
-        row[i] = i < wanted ? cg_vector(x, cg_eval(x, p->b, at), TW_F32) : LLVMConstNull(vector_type(x, p));
+        row[i] = i < wanted ? widen(x, p, cg_vector(x, cg_eval(x, p->b, at), given), given)
+                            : LLVMConstNull(vector_type(x, p));
     }
     transpose(x, row);
     for (int i = 0; i < 16; i++) {
