@@ -1,0 +1,15 @@
+/* What the commands about machines share. */
+#ifndef TW_CLI_MACHINE_H
+#define TW_CLI_MACHINE_H
+
+#include "cli/cli.h"
+#include "machine/validate.h"
+
+/* The descriptions that come with tw, then those of the files. NULL: an error was remembered. */
+tw_library *cli_library(const option_texts *with);
+/* "chip.H100.tdp=700 W" each. */
+tw_status cli_set(tw_library *l, const option_texts *settings);
+
+int cmd_plan_validate(int argc, char **argv);
+
+#endif

@@ -1,0 +1,386 @@
+/* A training step by closed forms: layers to micro-batches to stages to a pipeline, then gradients and the update.
+ *
+ * With p stages, m micro-batches, v chunks a device, F and B a stage's forward and backward of one micro-batch:
+ *     GPipe, 1F1B    (m + p - 1) (F + B)
+ *     interleaved    m (F + B) + (p - 1) (F + B) / v
+ *     zero bubble    m (F + B) + (p - 1) (F + B) / 3    (weight gradients fill what they can)
+ * Stages differ at the ends (embedding, head): the slowest sets the pace, all of them the fill. */
+#include <math.h>
+
+#include "machine/internal.h"
+
+/* ---- layers that were computed already ---- */
+
+enum { MEMO_ROOM = 1024 };
+
+typedef struct memo_entry {
+    uint64_t key; /* 0: free */
+    tw_layer_cost cost;
+} memo_entry;
+
+struct tw_layer_memo {
+    memo_entry entry[MEMO_ROOM];
+    int count;
+};
+
+tw_status tw_planner_create(tw_planner *p, const tw_machine *machine, const tw_workload *work, const tw_fit *fit)
+{
+    *p = (tw_planner){.machine = machine, .work = *work};
+    double cap = !isnan(machine->power_cap) ? TW_MIN(work->power_cap, machine->power_cap) : work->power_cap;
+    p->device = tw_device_of(machine->chip, fit, cap);
+    p->parameters = tw_model_parameters(work->model);
+    p->layer_parameters = tw_model_layer_parameters(work->model);
+    if (p->work.kv_bytes <= 0)
+        p->work.kv_bytes = TW_MAX(1.0, tw_peak_bytes(work->type));
+    p->memo = tw_alloc_zero(1, sizeof *p->memo);
+    return p->memo ? TW_OK : TW_ERR_MEMORY;
+}
+
+void tw_planner_destroy(tw_planner *p)
+{
+    tw_free(p->memo);
+    p->memo = NULL;
+}
+
+void tw_planner_forget(tw_planner *p)
+{
+    memset(p->memo, 0, sizeof *p->memo);
+}
+
+const tw_layer_cost *tw_planner_layer(tw_planner *p, const tw_strategy *s)
+{
+    bool folded = s->expert > s->data * s->context;
+    uint64_t key = 1;
+    const int part[] = {s->tensor, s->context, s->expert, s->micro_batch,
+                        s->recompute * 4 + s->sequence_parallel * 2 + folded};
+    for (size_t i = 0; i < TW_COUNT(part); i++)
+        key = (key ^ (uint64_t)(unsigned)part[i]) * 0x9e3779b97f4a7c15u + (uint64_t)(unsigned)part[i];
+    key |= 1;
+    if (p->memo->count > MEMO_ROOM / 2)
+        tw_planner_forget(p);
+    size_t at = (size_t)(key >> 40) % MEMO_ROOM;
+    while (p->memo->entry[at].key && p->memo->entry[at].key != key)
+        at = (at + 1) % MEMO_ROOM;
+    if (!p->memo->entry[at].key) {
+        p->memo->entry[at].key = key;
+        p->memo->entry[at].cost = tw_layer_compute(p, s);
+        p->memo->count++;
+    }
+    return &p->memo->entry[at].cost;
+}
+
+/* ---- names ---- */
+
+const char *tw_recompute_name(int recompute)
+{
+    static const char *const names[TW_RECOMPUTES] = {"none", "selective", "full"};
+    return recompute >= 0 && recompute < TW_RECOMPUTES ? names[recompute] : "unknown";
+}
+
+const char *tw_pipeline_schedule_name(int schedule)
+{
+    static const char *const names[TW_SCHEDULES] = {"gpipe", "1f1b", "interleaved", "zero-bubble"};
+    return schedule >= 0 && schedule < TW_SCHEDULES ? names[schedule] : "unknown";
+}
+
+int tw_strategy_text(const tw_strategy *s, char *out, size_t room)
+{
+    int n = snprintf(out, room, "TP %d%s x PP %d", s->tensor, s->sequence_parallel && s->tensor > 1 ? "+SP" : "",
+                     s->pipeline);
+    if (s->chunks > 1)
+        n += snprintf(out + n, room > (size_t)n ? room - (size_t)n : 0, " (%d chunks)", s->chunks);
+    if (s->context > 1)
+        n += snprintf(out + n, room > (size_t)n ? room - (size_t)n : 0, " x CP %d", s->context);
+    n += snprintf(out + n, room > (size_t)n ? room - (size_t)n : 0, " x DP %d", s->data);
+    if (s->zero)
+        n += snprintf(out + n, room > (size_t)n ? room - (size_t)n : 0, " ZeRO-%d", s->zero);
+    if (s->expert > 1)
+        n += snprintf(out + n, room > (size_t)n ? room - (size_t)n : 0, ", EP %d", s->expert);
+    n += snprintf(out + n, room > (size_t)n ? room - (size_t)n : 0, ", micro-batch %d", s->micro_batch);
+    if (s->recompute)
+        n += snprintf(out + n, room > (size_t)n ? room - (size_t)n : 0, ", %s recomputation",
+                      tw_recompute_name(s->recompute));
+    if (s->schedule == TW_SCHEDULE_GPIPE || s->schedule == TW_SCHEDULE_ZERO_BUBBLE)
+        n += snprintf(out + n, room > (size_t)n ? room - (size_t)n : 0, ", %s", tw_pipeline_schedule_name(s->schedule));
+    if (s->offload)
+        n += snprintf(out + n, room > (size_t)n ? room - (size_t)n : 0, ", optimiser on the host");
+    return n;
+}
+
+/* ---- whether it fits ---- */
+
+tw_status tw_strategy_check(const tw_planner *p, const tw_strategy *s)
+{
+    const tw_model *m = p->work.model;
+    const int parts[] = {s->tensor, s->pipeline, s->chunks, s->data, s->context, s->expert, s->micro_batch};
+    for (size_t i = 0; i < TW_COUNT(parts); i++)
+        if (parts[i] < 1)
+            return tw_error(TW_ERR_VALUE, "plan: a degree of %d; expected 1 or more", parts[i]);
+    double devices = (double)s->tensor * s->pipeline * s->data * s->context;
+    if (devices > p->machine->devices)
+        return tw_error(TW_ERR_VALUE, "plan: %d x %d x %d x %d = %g devices, the machine has %g", s->tensor,
+                        s->pipeline, s->context, s->data, devices, p->machine->devices);
+    if (fmod(m->heads, s->tensor) != 0)
+        return tw_error(TW_ERR_VALUE, "plan: %g heads don't divide by tensor parallelism %d", m->heads, s->tensor);
+    if ((double)s->pipeline * s->chunks > m->layers)
+        return tw_error(TW_ERR_VALUE, "plan: %d stages of %d chunks for %g layers", s->pipeline, s->chunks, m->layers);
+    if (s->chunks > 1 && s->pipeline < 2)
+        return tw_error(TW_ERR_VALUE, "plan: chunks without a pipeline");
+    if (s->expert > 1 && (m->experts <= 0 || fmod(m->experts, s->expert) != 0))
+        return tw_error(TW_ERR_VALUE, "plan: %g experts don't divide by expert parallelism %d", m->experts, s->expert);
+    if ((double)s->expert > (double)s->data * s->context * s->tensor)
+        return tw_error(TW_ERR_VALUE, "plan: expert parallelism %d over %g devices of a stage", s->expert,
+                        (double)s->data * s->context * s->tensor);
+    if (s->zero >= 2 && s->pipeline > 1 && s->zero == 3)
+        return tw_error(TW_ERR_VALUE,
+                        "plan: ZeRO-3 gathers every layer for each micro-batch; with a pipeline use ZeRO-1");
+    if (p->work.phase == TW_PHASE_TRAIN && p->work.batch < (double)s->data * s->micro_batch)
+        return tw_error(TW_ERR_VALUE, "plan: %d replicas of micro-batch %d for a batch of %g sequences", s->data,
+                        s->micro_batch, p->work.batch);
+    return TW_OK;
+}
+
+/* ---- the step ---- */
+
+/* Communication beside compute: what cannot hide is seen, and what hides slows compute a little. */
+typedef struct beside {
+    double seen, hidden;
+} beside;
+
+static beside overlap(double communication, double compute, double share)
+{
+    double hidden = TW_MIN(communication * share, compute);
+    return (beside){communication - hidden, hidden};
+}
+
+typedef struct stage_time {
+    double compute, host, tensor, expert, context, hidden; /* of one micro-batch, forward and backward */
+} stage_time;
+
+/* One direction of one layer. */
+static void add_direction(stage_time *t, const tw_software *w, double device, double host, double tensor, double expert,
+                          double context)
+{
+    beside x = overlap(tensor, device, w->tensor_hidden), e = overlap(expert, device - x.hidden, w->expert_hidden),
+           c = overlap(context, device - x.hidden - e.hidden, w->context_hidden);
+    double hidden = x.hidden + e.hidden + c.hidden, compute = device + w->interference * hidden;
+    double seen = x.seen + e.seen + c.seen;
+    t->compute += compute;
+    t->host += TW_MAX(0.0, host - compute - seen); /* the host runs ahead while the device works or waits for links */
+    t->tensor += x.seen;
+    t->expert += e.seen;
+    t->context += c.seen;
+    t->hidden += hidden;
+}
+
+static double stage_sum(const stage_time *t)
+{
+    return t->compute + t->host + t->tensor + t->expert + t->context;
+}
+
+/* Work at the pipeline's ends, of one micro-batch: embedding on the first stage; head and loss on the last. */
+typedef struct ends_time {
+    double first, last, flops;
+} ends_time;
+
+static ends_time ends(const tw_planner *p, const tw_strategy *s)
+{
+    const tw_model *m = p->work.model;
+    const tw_device *d = &p->device;
+    double tokens = s->micro_batch * p->work.sequence / s->context, vocab = m->vocab / s->tensor;
+    double spread = s->sequence_parallel ? s->tensor : 1, logits = tokens * vocab, heads = 1 + m->extra_layers;
+    tw_peak type = tw_peak_bytes(p->work.type) < 2 ? TW_PEAK_BF16 : p->work.type; /* the head stays wide */
+    ends_time e = {0};
+    e.first = 3 * tw_pass_time(d, TW_PASS_STREAM, 3 * tokens * m->hidden * 2 / spread);
+    if (p->work.software->dropout == 1)
+        e.first += 2 * tw_pass_time(d, TW_PASS_STREAM, 5 * tokens * m->hidden / spread);
+    e.last = tw_gemm_time(d, type, tokens, vocab, m->hidden, 1) + tw_gemm_time(d, type, tokens, m->hidden, vocab, 1) +
+             tw_gemm_time(d, type, vocab, m->hidden, tokens, 1);
+    e.last += 4 * tw_pass_time(d, TW_PASS_STREAM, 4 * logits); /* to 32 bits, maximum, exponentials, gradient */
+    e.last += 2 * tw_pass_time(d, TW_PASS_NORM, 3 * tokens * m->hidden * 2 / spread);
+    e.last *= heads;
+    e.flops = 6 * tokens * vocab * m->hidden * heads;
+    return e;
+}
+
+/* One send of a micro-batch's activations to the next stage. */
+static double send_time(const tw_planner *p, const tw_strategy *s)
+{
+    double tokens = s->micro_batch * p->work.sequence / s->context;
+    double bytes = tokens * p->work.model->hidden * 2 / s->tensor, stride = (double)s->tensor * s->context * s->data;
+    tw_group g = tw_group_of(p->machine, 2, stride);
+    double time = tw_collective_time(p->machine, &g, TW_SEND, bytes, TW_ALGORITHM_AUTO);
+    if (s->tensor > 1 && !s->sequence_parallel) { /* each rank sent its share; all of them need all of it */
+        tw_group t = tw_group_of(p->machine, s->tensor, 1);
+        time += tw_collective_time(p->machine, &t, TW_ALL_GATHER, bytes * s->tensor, TW_ALGORITHM_AUTO);
+    }
+    return time;
+}
+
+/* Fetching parameters device by device: all of them come by the link of the outermost tier that the group spans. */
+static double flat_gather(const tw_planner *p, const tw_group *g, double bytes)
+{
+    const tw_tier *tier = NULL;
+    for (int t = 0; t < g->tiers; t++)
+        if (g->size[t] > 1)
+            tier = &p->machine->tier[t];
+    if (!tier)
+        return 0;
+    double achieved = tier->link && !isnan(tier->link->achieved) ? tier->link->achieved : 0.8;
+    return bytes * (g->members - 1) / g->members / (tier->rate / tier->oversubscription * achieved);
+}
+
+typedef struct data_time {
+    double every, once_forward, once_backward; /* of each micro-batch; of a step, beside forward or backward */
+} data_time;
+
+/* Gradients and parameters between replicas. */
+static data_time replicas(const tw_planner *p, const tw_strategy *s, double dense, double experts,
+                          double bytes[TW_TIERS])
+{
+    const tw_software *w = p->work.software;
+    double d = (double)s->data * s->context, de = TW_MAX(1.0, floor(d * s->tensor / s->expert));
+    tw_group g = tw_group_of(p->machine, d, s->tensor);
+    tw_group e = tw_group_of(p->machine, de, (double)s->tensor * s->expert);
+    data_time t = {0};
+    double reduced = w->gradient_bytes * dense;
+    if (s->zero >= 3) {
+        double gather = w->flat_gather == 1
+                            ? flat_gather(p, &g, 2 * dense)
+                            : tw_collective_time(p->machine, &g, TW_ALL_GATHER, 2 * dense, TW_ALGORITHM_AUTO);
+        double scatter = w->flat_gather == 1
+                             ? flat_gather(p, &g, reduced)
+                             : tw_collective_time(p->machine, &g, TW_REDUCE_SCATTER, reduced, TW_ALGORITHM_AUTO);
+        t.every = 2 * gather + scatter;
+        tw_collective_bytes(&g, TW_ALL_GATHER, 2 * 2 * dense, bytes);
+        tw_collective_bytes(&g, TW_REDUCE_SCATTER, reduced, bytes);
+    } else if (s->zero >= 1) {
+        double scatter = tw_collective_time(p->machine, &g, TW_REDUCE_SCATTER, reduced, TW_ALGORITHM_AUTO);
+        t.once_forward = tw_collective_time(p->machine, &g, TW_ALL_GATHER, 2 * dense, TW_ALGORITHM_AUTO);
+        (s->zero == 2 && s->pipeline == 1) ? (t.every = scatter) : (t.once_backward = scatter);
+        tw_collective_bytes(&g, TW_ALL_GATHER, 2 * dense, bytes);
+        tw_collective_bytes(&g, TW_REDUCE_SCATTER, reduced, bytes);
+    } else {
+        t.once_backward = tw_collective_time(p->machine, &g, TW_ALL_REDUCE, reduced, TW_ALGORITHM_AUTO);
+        tw_collective_bytes(&g, TW_ALL_REDUCE, reduced, bytes);
+    }
+    if (experts > 0 && de > 1) {
+        t.once_backward +=
+            tw_collective_time(p->machine, &e, TW_ALL_REDUCE, w->gradient_bytes * experts, TW_ALGORITHM_AUTO);
+        tw_collective_bytes(&e, TW_ALL_REDUCE, w->gradient_bytes * experts, bytes);
+    }
+    return t;
+}
+
+static double update_time(const tw_planner *p, const tw_strategy *s, double dense, double experts, tw_step *step)
+{
+    const tw_software *w = p->work.software;
+    double d = (double)s->data * s->context, de = TW_MAX(1.0, d * s->tensor / s->expert);
+    double owned = s->zero >= 1 ? dense / d + experts / de : dense + experts;
+    if (s->offload == TW_OFFLOAD_OPTIMISER) {
+        double link = !isnan(p->device.chip->host_bandwidth) ? p->device.chip->host_bandwidth * 0.85 : 20e9;
+        double per_host = TW_MAX(1.0, isnan(p->machine->chips_per_host) ? 4 : p->machine->chips_per_host);
+        double memory = p->machine->host && !isnan(p->machine->host->memory_bandwidth)
+                            ? p->machine->host->memory_bandwidth * 0.8
+                            : 150e9;
+        step->offload = owned * (w->main_gradient_bytes + 2) / link + owned * 28 / (memory / per_host);
+        return 0;
+    }
+    step->memory_bytes += owned * w->optimiser_bytes;
+    return owned * w->optimiser_bytes / p->device.stream;
+}
+
+/* Time of the pipeline with `stage` for most stages, `first` and `last` more at its ends. */
+static double pipeline_time(const tw_strategy *s, double m, double stage, const ends_time *e, double *bubble)
+{
+    double p = s->pipeline, slowest = stage + (p == 1 ? e->first + e->last : TW_MAX(e->first, e->last));
+    double all = p * stage + e->first + e->last, work = m * slowest, fill = all - slowest;
+    if (s->chunks > 1)
+        fill /= s->chunks;
+    if (s->schedule == TW_SCHEDULE_ZERO_BUBBLE)
+        fill /= 3;
+    *bubble = fill;
+    return work + fill;
+}
+
+tw_status tw_planner_train(tw_planner *p, const tw_strategy *s, tw_step *step)
+{
+    const tw_layer_cost *layer = tw_planner_layer(p, s);
+    const tw_software *w = p->work.software;
+    const tw_model *model = p->work.model;
+    double m = tw_micro_batches(p, s), layers = model->layers / s->pipeline, most = tw_stage_layers(model, s);
+    stage_time one = {0};
+    *step = (tw_step){.micro_batches = m};
+    add_direction(&one, w, layer->forward, layer->host_forward, layer->tensor_forward, layer->expert_forward,
+                  layer->context_forward);
+    add_direction(&one, w, layer->backward + layer->again, layer->host_backward + layer->host_again,
+                  layer->tensor_backward + layer->tensor_again, layer->expert_backward, layer->context_backward);
+    ends_time end = ends(p, s);
+    double send = s->pipeline > 1 ? send_time(p, s) : 0, stage = most * stage_sum(&one);
+    beside sends = overlap(2 * send * s->chunks, stage, w->pipeline_hidden);
+    double experts, dense = tw_device_parameters(p, s, &experts);
+    data_time data = replicas(p, s, dense, experts, step->link_bytes);
+    beside every = overlap(data.every, stage, w->data_hidden);
+    stage += sends.seen + every.seen + w->interference * (sends.hidden + every.hidden);
+    step->time = pipeline_time(s, m, stage, &end, &step->bubble);
+    beside forward = overlap(data.once_forward, layers * layer->forward, w->data_hidden),
+           backward = overlap(data.once_backward, layers * layer->backward, w->data_hidden);
+    step->data = forward.seen + backward.seen + m * every.seen;
+    step->overlapped = m * (most * one.hidden + sends.hidden + every.hidden) + forward.hidden + backward.hidden;
+    step->optimiser = update_time(p, s, dense, experts, step);
+    step->time += forward.seen + backward.seen + step->optimiser + step->offload + w->step_overhead +
+                  w->interference * (forward.hidden + backward.hidden);
+    if (model->tied && s->pipeline > 1) { /* first and last stage add the gradients of the embedding they share */
+        tw_group pair = tw_group_of(p->machine, 2, (double)s->tensor * s->context * s->data);
+        double shared =
+            tw_collective_time(p->machine, &pair, TW_ALL_REDUCE,
+                               w->gradient_bytes * model->vocab * model->hidden / s->tensor, TW_ALGORITHM_AUTO);
+        step->data += shared;
+        step->time += shared;
+    }
+    step->compute = m * (most * one.compute);
+    step->embedding = m * (s->pipeline == 1 ? end.first + end.last : TW_MAX(end.first, end.last));
+    step->tensor = m * most * one.tensor;
+    step->expert = m * most * one.expert;
+    step->context = m * most * one.context;
+    step->pipeline = m * sends.seen;
+    step->host = m * most * one.host;
+    step->gemm = m * most * layer->gemm;
+    step->attention = m * most * layer->attention;
+    step->pass = m * most * layer->pass;
+    step->memory_bytes += m * most * layer->bytes;
+    return TW_OK;
+}
+
+/* What a step counts and holds beside its time; not needed while plans are compared. */
+void tw_step_account(tw_planner *p, const tw_strategy *s, tw_step *step)
+{
+    const tw_layer_cost *layer = tw_planner_layer(p, s);
+    const tw_model *model = p->work.model;
+    double m = step->micro_batches, layers = model->layers / s->pipeline;
+    double tokens = s->micro_batch * p->work.sequence / s->context, bytes = tokens * model->hidden * 2;
+    tw_parts parts = tw_model_parts(model);
+    step->model_flops = 3 * p->work.batch * p->work.sequence * tw_model_forward_flops(model, p->work.sequence, true);
+    step->hardware_flops = layer->flops * model->layers * m * s->data * s->context * s->tensor +
+                           ends(p, s).flops * m * s->data * s->context * s->tensor;
+    step->memory = tw_planner_memory(p, s);
+    if (s->tensor > 1) {
+        tw_group g = tw_group_of(p->machine, s->tensor, 1);
+        double count = (parts.attention_layers + parts.mixer_layers + parts.dense_layers +
+                        (model->shared_ffn > 0 ? parts.expert_layers : 0)) /
+                       model->layers;
+        double directions = s->recompute == TW_RECOMPUTE_FULL ? 3 : 2;
+        tw_collective_bytes(&g, TW_ALL_REDUCE, bytes * count * directions * layers * m, step->link_bytes);
+    }
+    if (s->pipeline > 1) {
+        tw_group g = tw_group_of(p->machine, 2, (double)s->tensor * s->context * s->data);
+        tw_collective_bytes(&g, TW_SEND, 2 * bytes / s->tensor * s->chunks * m, step->link_bytes);
+    }
+    if (s->expert > 1) {
+        tw_group g = tw_group_of(p->machine, s->expert, s->expert > s->data * s->context ? 1 : s->tensor);
+        tw_collective_bytes(&g, TW_ALL_TO_ALL,
+                            4 * tokens / s->tensor * model->experts_active * model->latent * 2 * parts.expert_layers /
+                                s->pipeline * m,
+                            step->link_bytes);
+    }
+}

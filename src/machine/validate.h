@@ -1,0 +1,39 @@
+/* Published measurements against the model: a table (TSV, the columns of data/machine/validation.tsv) in, a prediction
+ * and its error for each row out. */
+#ifndef TW_MACHINE_VALIDATE_H
+#define TW_MACHINE_VALIDATE_H
+
+#include "machine/search.h"
+
+/* One row's outcome. Texts live in the validation. */
+typedef struct tw_outcome {
+    const char *id, *kind, *split, *hw, *source, *metric, *unit, *model;
+    double measured, predicted;   /* in the row's unit; predicted NaN: not computable, and `why` says why */
+    double measured2, predicted2; /* the second metric, where there is one and it was predicted */
+    const char *metric2;
+    double error;           /* predicted / measured - 1 */
+    const char *why, *plan; /* plan: what was assumed, "" otherwise */
+    double seconds;         /* of the predicted step, where there is one */
+} tw_outcome;
+
+typedef struct tw_validation {
+    tw_arena *arena;
+    tw_outcome *row;
+    int rows;
+} tw_validation;
+
+/* `constants`: name of a [fit] used for every chip instead of its own; NULL: each its own. */
+tw_status tw_validate(const tw_library *library, const char *file, const char *text, size_t bytes,
+                      const char *constants, tw_validation *out);
+void tw_validation_free(tw_validation *v);
+
+typedef struct tw_error_stats {
+    int rows;
+    double median, mean, p90, worst; /* of |error| */
+    const char *worst_id;
+} tw_error_stats;
+/* Of the rows that `select` takes. */
+tw_error_stats tw_validation_stats(const tw_validation *v, bool (*select)(const tw_outcome *row, const void *data),
+                                   const void *data);
+
+#endif
