@@ -35,7 +35,7 @@ tw_group tw_group_of(const tw_machine *m, double members, double stride)
 
 /* Constants of a tier's link, with what holds where none were measured. */
 typedef struct link_constants {
-    double rate, alpha, achieved, fill, fill_half, reduced, alpha_reduced;
+    double rate, alpha, send, achieved, fill, fill_half, reduced;
 } link_constants;
 
 static double known(double value, double otherwise)
@@ -48,11 +48,11 @@ static link_constants constants_of(const tw_tier *t)
     const tw_link *k = t->link;
     link_constants c = {.rate = t->rate / t->oversubscription};
     c.alpha = known(k ? k->alpha : NAN, 10e-6);
+    c.send = known(k ? k->alpha_send : NAN, 10e-6);
     c.achieved = known(k ? k->achieved : NAN, 0.8);
     c.fill = known(k ? k->fill : NAN, 0);
     c.fill_half = known(k ? k->fill_half : NAN, 1e6);
     c.reduced = known(k ? k->achieved_reduced : NAN, c.achieved);
-    c.alpha_reduced = known(k ? k->alpha_reduced : NAN, c.alpha);
     return c;
 }
 
@@ -86,7 +86,7 @@ static double all_reduce(const tw_tier *t, const link_constants *c, double n, do
     double ring = c->alpha + 2 * (n - 1) * hop + 2 * moved / rate + fill;
     double tree = c->alpha + 2 * steps * hop + 2 * bytes / rate + 0.5 * fill;
     double recursive = c->alpha + 2 * steps * (hop + 1e-6) + 2 * moved / rate;
-    double in_switch = c->alpha_reduced + 2 * hop + (n + 1) / n * bytes / (c->rate * c->reduced) + 0.3 * fill;
+    double in_switch = c->alpha + 2 * hop + (n + 1) / n * bytes / (c->rate * c->reduced) + 0.3 * fill;
     bool switched =
         t->topology == TW_TOPOLOGY_SWITCH || t->topology == TW_TOPOLOGY_FAT_TREE || t->topology == TW_TOPOLOGY_RAIL;
     switch (algorithm) {
@@ -110,7 +110,7 @@ static double one_tier(const tw_tier *t, tw_collective what, double n, double by
 {
     link_constants c = constants_of(t);
     double rate = pair_rate(t, c.rate, n) * c.achieved, hop = t->hop_latency, moved = (n - 1) / n * bytes;
-    double fill = c.fill * (n - 1) * bytes / (bytes + c.fill_half);
+    double fill = c.fill * (n - 1) / rate * bytes / (bytes + c.fill_half);
     switch (what) {
     case TW_ALL_REDUCE:
         return all_reduce(t, &c, n, bytes, rate, fill, algorithm);
@@ -122,7 +122,7 @@ static double one_tier(const tw_tier *t, tw_collective what, double n, double by
     case TW_BROADCAST:
         return c.alpha + ceil(log2(n)) * hop + bytes / rate;
     case TW_SEND:
-        return 0.5 * c.alpha + hop + bytes / rate;
+        return c.send + hop + bytes / rate;
     case TW_COLLECTIVES:
         break;
     }
@@ -149,11 +149,11 @@ double tw_collective_time(const tw_machine *m, const tw_group *g, tw_collective 
         if (n <= 1)
             continue;
         bool last = outermost(g, t);
-        if (what == TW_ALL_REDUCE && last) {
-            time += one_tier(tier, what, n, left, algorithm);
-        } else if (what == TW_ALL_REDUCE) {
-            time += one_tier(tier, TW_REDUCE_SCATTER, n, left, algorithm) +
-                    one_tier(tier, TW_ALL_GATHER, n, left, algorithm);
+        if (what == TW_ALL_REDUCE) { /* stages of different tiers overlap chunk by chunk: the slower one is seen */
+            double stage = last ? one_tier(tier, what, n, left, algorithm)
+                                : one_tier(tier, TW_REDUCE_SCATTER, n, left, algorithm) +
+                                      one_tier(tier, TW_ALL_GATHER, n, left, algorithm);
+            time = TW_MAX(time, stage);
         } else if (what == TW_ALL_TO_ALL) { /* tiers work side by side */
             double leaving = bytes * ((last ? g->members : inside * n) - inside) / g->members;
             if (!last) /* what goes further out leaves by this tier's links too, unless they are of the innermost one */
@@ -163,9 +163,9 @@ double tw_collective_time(const tw_machine *m, const tw_group *g, tw_collective 
             time = one_tier(tier, what, n, bytes, algorithm);
         } else if (what == TW_BROADCAST) {
             time += one_tier(tier, what, n, bytes, algorithm);
-        } else { /* stages of different tiers overlap chunk by chunk: the slower one is seen */
+        } else {
             double stage = one_tier(tier, what, n, left, algorithm);
-            time = TW_MAX(time, stage) + 0.1 * TW_MIN(time, stage);
+            time = TW_MAX(time, stage);
         }
         left /= n;
         inside *= n;

@@ -15,7 +15,7 @@ typedef struct walk {
     double element; /* bytes of an activation */
     double tokens;  /* of the micro-batch on this device, before tensor parallelism */
     double spread;  /* devices over which pointwise work outside tensor-parallel regions is spread */
-    double tensor, weight;
+    double tensor, weight, traffic;
     double gemm, attention, pass, calls, flops, bytes;
 } walk;
 
@@ -33,6 +33,7 @@ static void pass(walk *w, tw_pass_class class, double bytes)
 {
     if (bytes <= 0)
         return;
+    bytes *= w->traffic;
     w->pass += w->weight * tw_pass_time(w->d, class, bytes);
     w->calls += w->weight;
     w->bytes += w->weight * bytes;
@@ -45,6 +46,12 @@ static void cast(walk *w, double elements, bool backward)
         pass(w, TW_PASS_STREAM, elements * (w->element + (backward ? 2 : 1) * tw_peak_bytes(w->type)));
 }
 
+/* Products of a gradient read their operands the other way round and add to what is there. */
+static void slow_down(walk *w, double before)
+{
+    w->gemm = before + (w->gemm - before) / w->d->fit->backward;
+}
+
 /* A linear layer on `rows` tokens. Backward: one product for the input's gradient, one for the weight's, which is then
  * added to what other micro-batches left. */
 static void linear(walk *w, bool backward, double rows, double in, double out)
@@ -55,8 +62,10 @@ static void linear(walk *w, bool backward, double rows, double in, double out)
         return;
     }
     cast(w, rows * out, true);
+    double before = w->gemm;
     gemm(w, rows, in, out, 1);
     gemm(w, out, in, rows, 1);
+    slow_down(w, before);
     pass(w, TW_PASS_STREAM, in * out * w->software->accumulate_bytes);
 }
 
@@ -117,7 +126,8 @@ static void attention_core(walk *w, bool backward)
         double full = parts.attention_layers > 0 ? 1 - m->window_layers / parts.attention_layers : 1;
         double pairs = w->tokens * (full * attended(w, false) + (1 - full) * attended(w, true));
         double flops = width * pairs * (backward ? 2.5 : 1);
-        w->attention += w->weight * tw_attention_time(w->d, w->type, flops, parts.query_width / m->heads, backward);
+        w->attention += w->weight / w->software->attention *
+                        tw_attention_time(w->d, w->type, flops, parts.query_width / m->heads, backward);
         w->calls += w->weight * (backward ? 3 : 1);
         w->flops += w->weight * flops;
         return;
@@ -130,7 +140,13 @@ static void attention_core(walk *w, bool backward)
         gemm(w, s, m->value_dim, s, batch);
     }
     w->type = type;
-    pass(w, TW_PASS_SOFTMAX, (backward ? 3 : 2) * scores);
+    if (w->p->work.attention == TW_ATTENTION_EAGER) { /* scaled, masked, then the framework's softmax */
+        pass(w, TW_PASS_STREAM, 2 * scores);
+        pass(w, TW_PASS_STREAM, 2 * scores);
+        pass(w, TW_PASS_SOFTMAX, (backward ? 3 : 2) * scores);
+    } else {
+        pass(w, TW_PASS_NORM, (backward ? 3 : 2) * scores);
+    }
     if (mask > 0)
         pass(w, TW_PASS_STREAM, 2 * scores + mask);
 }
@@ -156,10 +172,10 @@ static void attention_part(walk *w, bool backward)
         linear(w, backward, rows, m->hidden, q + kv);
     }
     /* Heads are split off and turned: rotary positions, or the transposes of older software. */
-    if (!m->positions || (w->p->work.attention == TW_ATTENTION_STANDARD && training(w)))
+    if (!m->positions || (w->p->work.attention != TW_ATTENTION_FUSED && training(w)))
         pass(w, TW_PASS_STREAM, 2 * rows * (q + kv) * w->element);
     attention_core(w, backward);
-    if (w->p->work.attention == TW_ATTENTION_STANDARD && training(w))
+    if (w->p->work.attention != TW_ATTENTION_FUSED && training(w))
         pass(w, TW_PASS_STREAM, 2 * rows * q * w->element);
     linear(w, backward, rows, m->heads * m->value_dim / t, m->hidden);
 }
@@ -183,10 +199,15 @@ static void dense_part(walk *w, bool backward, double ffn)
 /* Products of many experts at once: each sees its share of the tokens. */
 static void expert_linear(walk *w, bool backward, double rows, double in, double out, double experts)
 {
+    double before = w->gemm, training_rate = training(w) ? w->software->expert_rate : 1;
     cast(w, rows * (backward ? out : in), backward);
     gemm(w, rows / experts, backward ? in : out, backward ? out : in, experts);
     if (backward) {
         gemm(w, out, in, rows / experts, experts);
+        slow_down(w, before);
+    }
+    w->gemm = before + (w->gemm - before) / training_rate;
+    if (backward) {
         pass(w, TW_PASS_STREAM, in * out * experts * w->software->accumulate_bytes);
     }
 }
@@ -196,18 +217,20 @@ static void expert_part(walk *w, bool backward, double expert_parallel)
     const tw_model *m = w->p->work.model;
     double tokens = w->tokens / w->tensor,
            rows = tokens * m->experts_active; /* routed by this device; it receives as many */
-    double local = TW_MAX(1.0, m->experts / expert_parallel);
+    double local = TW_MAX(1.0, m->experts / TW_MAX(expert_parallel, w->tensor)), passes = w->software->expert_passes;
     if (w->p->work.phase != TW_PHASE_TRAIN)
         local = TW_MIN(local, rows); /* a few tokens wake a few experts */
     gemm(w, tokens, m->experts, m->hidden, 1);
     pass(w, TW_PASS_STREAM, 4 * tokens * m->experts * 4); /* softmax, choice, bookkeeping */
+    if (training(w))
+        w->calls += w->weight * w->software->expert_calls;
     if (m->latent != m->hidden)
         linear(w, backward, tokens, m->hidden, m->latent);
-    pass(w, TW_PASS_STREAM, 2 * rows * m->latent * w->element); /* sorted by expert */
+    pass(w, TW_PASS_STREAM, passes * rows * m->latent * w->element); /* sorted by expert */
     expert_linear(w, backward, rows, m->latent, m->expert_ffn * (m->gated ? 2 : 1), local);
     activation(w, backward, rows * m->expert_ffn);
     expert_linear(w, backward, rows, m->expert_ffn, m->latent, local);
-    pass(w, TW_PASS_STREAM, 2 * rows * m->latent * w->element); /* and back, weighted */
+    pass(w, TW_PASS_STREAM, passes * rows * m->latent * w->element); /* and back, weighted */
     if (m->latent != m->hidden)
         linear(w, backward, tokens, m->latent, m->hidden);
     if (m->shared_ffn > 0)
@@ -253,6 +276,27 @@ static void whole_layer(walk *w, bool backward, const tw_strategy *s)
     }
 }
 
+/* What selective recomputation repeats: the attention core where its scores would have to be kept, else what is cheap
+ * to make again from what is kept anyway: normalisations and activations. */
+static void selected_again(walk *w)
+{
+    const tw_model *m = w->p->work.model;
+    tw_parts parts = tw_model_parts(m);
+    double rows = w->tokens, h = m->hidden;
+    if (w->p->work.attention != TW_ATTENTION_FUSED) {
+        w->weight = parts.attention_layers / m->layers;
+        attention_core(w, false);
+        return;
+    }
+    w->weight = (parts.attention_layers + parts.mixer_layers + parts.dense_layers + parts.expert_layers) / m->layers;
+    pass(w, TW_PASS_NORM, 2 * rows / w->spread * h * w->element);
+    w->weight = parts.dense_layers / m->layers;
+    activation(w, false, rows * m->ffn / w->tensor);
+    w->weight = parts.expert_layers / m->layers;
+    activation(w, false, rows / w->tensor * m->experts_active * m->expert_ffn);
+    activation(w, false, rows * m->shared_ffn / w->tensor);
+}
+
 static walk start(const tw_planner *p, const tw_strategy *s)
 {
     double tokens = s->micro_batch * p->work.sequence / s->context;
@@ -263,7 +307,8 @@ static walk start(const tw_planner *p, const tw_strategy *s)
                   .element = 2,
                   .tokens = tokens,
                   .spread = s->sequence_parallel ? s->tensor : 1,
-                  .tensor = s->tensor};
+                  .tensor = s->tensor,
+                  .traffic = p->work.phase == TW_PHASE_TRAIN ? p->work.software->traffic : 1};
 }
 
 static double device_time(const walk *w)
@@ -335,8 +380,7 @@ tw_layer_cost tw_layer_compute(const tw_planner *p, const tw_strategy *s)
         again = forward;
         c.tensor_again = c.tensor_forward;
     } else if (s->recompute == TW_RECOMPUTE_SELECTIVE) {
-        again.weight = tw_model_parts(p->work.model).attention_layers / p->work.model->layers;
-        attention_core(&again, false);
+        selected_again(&again);
     }
     c.again = device_time(&again);
     c.host_again = again.calls * host;

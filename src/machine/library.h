@@ -71,8 +71,8 @@ typedef struct tw_link {
     double year, lane_rate, lanes, links, bandwidth, encoding, phy_latency, fec_latency, fec_latency_most, energy,
         edge_density, area_density, reach, price;
     /* of collectives: start-up, share of the bandwidth that large messages reach, the same with reduction in the
-     * switch, pipeline fill per further member, message size at which half of it is seen */
-    double alpha, achieved, achieved_reduced, alpha_reduced, fill, fill_half;
+     * switch, bytes in flight to each further member of a ring, message size at which half of them are seen */
+    double alpha, alpha_send, achieved, achieved_reduced, fill, fill_half;
 } tw_link;
 
 typedef struct tw_switch {
@@ -100,6 +100,7 @@ typedef struct tw_package {
 typedef struct tw_fit {
     tw_item item;
     double mma_16, mma_8, mma_4;  /* share of the dense matrix peak that large products reach */
+    double backward;              /* rate of gradients' products over forward ones */
     double sustained;             /* of it, left over minutes of full load */
     double k_half;                /* inner length at which a tile spends half its time filling its pipeline */
     double wave;                  /* share of the last wave's idle units that is lost (1: all of it) */
@@ -188,15 +189,22 @@ typedef struct tw_machine {
     double devices; /* product of the tiers' sizes */
 } tw_machine;
 
-typedef enum { TW_ATTENTION_FUSED, TW_ATTENTION_STANDARD } tw_attention;
+typedef enum { TW_ATTENTION_FUSED, TW_ATTENTION_STANDARD, TW_ATTENTION_EAGER } tw_attention;
 
 /* How a generation of training software goes about it: what overlaps, what is kept in which precision. */
 typedef struct tw_software {
     tw_item item;
     double tensor_hidden, expert_hidden, context_hidden, data_hidden,
-        pipeline_hidden;        /* share of it that compute can hide */
-    double interference;        /* compute lost while communication runs beside it, over the time of that */
-    double gradient_bytes;      /* of an element as it is reduced over devices */
+        pipeline_hidden;   /* share of it that compute can hide */
+    double gather_hidden;  /* the same of parameters that ZeRO-3 fetches for every micro-batch */
+    double expert_rate;    /* rate of the experts' products over that of one large product */
+    double expert_calls;   /* operations of the host in one direction of a layer with experts: routing, sorting, waiting
+                              for counts */
+    double expert_passes;  /* times that tokens are read or written while they are sorted by expert, and back */
+    double traffic;        /* memory traffic of pointwise work over that of full fusion */
+    double attention;      /* speed of its fused attention over the chip's */
+    double interference;   /* compute lost while communication runs beside it, over the time of that */
+    double gradient_bytes; /* of an element as it is reduced over devices */
     double accumulate_bytes;    /* memory traffic of adding one gradient element, a micro-batch */
     double optimiser_bytes;     /* memory traffic of updating one parameter */
     double state_bytes;         /* optimiser state of one parameter: master copy and moments */

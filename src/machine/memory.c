@@ -20,15 +20,20 @@ double tw_activation_bytes(const tw_planner *p, const tw_strategy *s)
         return 2 * tokens * h / (s->sequence_parallel ? t : 1);
     double a = parts.attention_layers / l, x = parts.mixer_layers / l, d = parts.dense_layers / l,
            e = parts.expert_layers / l;
-    double whole = (a + x + d + e) * (4 + masks) * h; /* before normalisation, before the first linear layer, mask */
+    bool again = s->recompute == TW_RECOMPUTE_SELECTIVE, cheap = again && p->work.attention == TW_ATTENTION_FUSED;
+    double narrow =
+        TW_MIN(2.0, TW_MAX(1.0, tw_peak_bytes(p->work.type))); /* inputs of products are kept as they are read */
+    /* Before normalisation, before the first linear layer, mask; the second is made again from the first where it is
+     * cheap. */
+    double whole = (a + x + d + e) * (2 + (cheap ? 0 : narrow) + masks) * h;
     double q = parts.query_width, kv = m->kv_heads * (m->head_dim + m->value_dim), v = m->heads * m->value_dim;
     if (m->kv_rank > 0) /* latents are kept, keys and values made again from them */
         kv = m->kv_rank + m->rope_dim;
-    double divided = a * 2 * (q + kv + v) + x * 2 * 6 * m->mixer_inner;
-    divided += d * (m->gated ? 3 : 2) * 2 * m->ffn;
-    divided += e * (m->experts_active * (2 * 2 * m->latent + (m->gated ? 3 : 2) * 2 * m->expert_ffn) +
-                    (m->gated ? 3 : 2) * 2 * m->shared_ffn);
-    if (p->work.attention == TW_ATTENTION_STANDARD && s->recompute != TW_RECOMPUTE_SELECTIVE)
+    double divided = a * (2 * (q + kv) + narrow * v) + x * 2 * 5 * m->mixer_inner,
+           inner = (m->gated ? 2 : 1) * 2 + (cheap ? 0 : narrow);
+    divided += d * inner * m->ffn;
+    divided += e * (m->experts_active * (narrow * m->latent + inner * m->expert_ffn) + inner * m->shared_ffn);
+    if (p->work.attention != TW_ATTENTION_FUSED && s->recompute != TW_RECOMPUTE_SELECTIVE)
         divided += a * (4 + masks) * m->heads * p->work.sequence;
     if (p->work.attention == TW_ATTENTION_FUSED)
         divided += a * 4 * m->heads; /* log-sum-exp of each row */
@@ -67,7 +72,7 @@ static double stage_parameters(const tw_planner *p, const tw_strategy *s, double
     const tw_model *m = p->work.model;
     tw_parts parts = tw_model_parts(m);
     double share = tw_stage_layers(m, s) / m->layers, expert_all = parts.expert_layers * m->experts * parts.expert;
-    *experts = share * expert_all / s->expert;
+    *experts = share * expert_all / TW_MAX(s->expert, s->tensor);
     return share * (p->layer_parameters - expert_all) / s->tensor;
 }
 

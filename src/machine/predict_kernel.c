@@ -42,7 +42,8 @@ static tw_status predict_gemm(const tw_row *r, const tw_device *d, tw_prediction
     } else {
         out->value = 2 * m * n * k / out->seconds * 1e-12;
     }
-    out->value2 = 2 * m * n * k / out->seconds * 1e-12;
+    double rate = 2 * m * n * k / out->seconds;
+    out->value2 = !strcmp(r->metric2, "pct_of_peak") ? 100 * rate / d->chip->peak[type] : rate * 1e-12;
     return TW_OK;
 }
 

@@ -242,8 +242,9 @@ tw_status tw_row_model(const tw_library *l, const tw_row *r, tw_model *m)
     replace(&m->sequence, r->seq);
     char attention[32];
     if (tw_row_shape_text(r, "attention", attention, sizeof attention))
-        m->attention =
-            !strcmp(attention, "none") || !strcmp(attention, "standard") ? TW_ATTENTION_STANDARD : TW_ATTENTION_FUSED;
+        m->attention = !strcmp(attention, "none")       ? TW_ATTENTION_EAGER
+                       : !strcmp(attention, "standard") ? TW_ATTENTION_STANDARD
+                                                        : TW_ATTENTION_FUSED;
     return TW_OK;
 }
 
@@ -277,7 +278,9 @@ tw_search_space tw_row_space(const tw_row *r, const tw_model *m)
     tw_search_space s = tw_search_everything();
     s.fixed.tensor = whole(r->tp);
     s.fixed.pipeline = whole(r->pp);
-    s.fixed.chunks = whole(r->vpp);
+    /* Not said: older software did not interleave. */
+    bool plain_pipeline = isnan(r->vpp) && !isnan(r->pp) && m->software && !strcmp(m->software->item.name, "classic");
+    s.fixed.chunks = plain_pipeline ? 1 : whole(r->vpp);
     s.fixed.data = whole(r->dp);
     s.fixed.context = isnan(r->cp) ? (isnan(r->tp) ? 0 : 1) : whole(r->cp);
     s.fixed.expert = isnan(r->ep) ? (m->experts > 0 ? 0 : 1) : m->experts > 0 ? whole(r->ep) : 1;

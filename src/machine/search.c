@@ -151,7 +151,8 @@ static void choose_schedule(search *x)
 
 static void choose_chunks(search *x)
 {
-    int fixed = x->space->fixed.chunks, most = x->s.pipeline > 1 ? (int)(x->p->work.model->layers / x->s.pipeline) : 1;
+    int fixed = x->space->fixed.chunks,
+        most = x->s.pipeline > 1 ? (int)((x->p->work.model->layers + 2) / x->s.pipeline) : 1;
     double m = tw_micro_batches(x->p, &x->s);
     if (fixed) {
         x->s.chunks = x->s.pipeline > 1 ? fixed : 1;
@@ -159,7 +160,9 @@ static void choose_chunks(search *x)
         return;
     }
     for (int v = 1; v <= TW_MAX(most, 1); v++) { /* interleaving needs micro-batches in multiples of the stages */
-        if (v > 1 && (fmod(x->p->work.model->layers, (double)x->s.pipeline * v) != 0 || fmod(m, x->s.pipeline) != 0))
+        double parts = (double)x->s.pipeline * v, layers = x->p->work.model->layers;
+        bool even = fmod(layers, parts) == 0 || fmod(layers + 2, parts) == 0; /* embedding and head as a layer each */
+        if (v > 1 && (!even || fmod(m, x->s.pipeline) != 0))
             continue;
         x->s.chunks = v;
         choose_schedule(x);

@@ -122,7 +122,7 @@ tw_status tw_strategy_check(const tw_planner *p, const tw_strategy *s)
                         s->pipeline, s->context, s->data, devices, p->machine->devices);
     if (fmod(m->heads, s->tensor) != 0)
         return tw_error(TW_ERR_VALUE, "plan: %g heads don't divide by tensor parallelism %d", m->heads, s->tensor);
-    if ((double)s->pipeline * s->chunks > m->layers)
+    if ((double)s->pipeline * s->chunks > m->layers + 2) /* embedding and head may stand for a layer each */
         return tw_error(TW_ERR_VALUE, "plan: %d stages of %d chunks for %g layers", s->pipeline, s->chunks, m->layers);
     if (s->chunks > 1 && s->pipeline < 2)
         return tw_error(TW_ERR_VALUE, "plan: chunks without a pipeline");
@@ -231,7 +231,8 @@ static double flat_gather(const tw_planner *p, const tw_group *g, double bytes)
 }
 
 typedef struct data_time {
-    double every, once_forward, once_backward; /* of each micro-batch; of a step, beside forward or backward */
+    double every, scatter;              /* of each micro-batch: parameters fetched, gradients scattered */
+    double once_forward, once_backward; /* of a step, beside forward or backward */
 } data_time;
 
 /* Gradients and parameters between replicas. */
@@ -251,13 +252,14 @@ static data_time replicas(const tw_planner *p, const tw_strategy *s, double dens
         double scatter = w->flat_gather == 1
                              ? flat_gather(p, &g, reduced)
                              : tw_collective_time(p->machine, &g, TW_REDUCE_SCATTER, reduced, TW_ALGORITHM_AUTO);
-        t.every = 2 * gather + scatter;
+        t.every = 2 * gather;
+        t.scatter = scatter;
         tw_collective_bytes(&g, TW_ALL_GATHER, 2 * 2 * dense, bytes);
         tw_collective_bytes(&g, TW_REDUCE_SCATTER, reduced, bytes);
     } else if (s->zero >= 1) {
         double scatter = tw_collective_time(p->machine, &g, TW_REDUCE_SCATTER, reduced, TW_ALGORITHM_AUTO);
         t.once_forward = tw_collective_time(p->machine, &g, TW_ALL_GATHER, 2 * dense, TW_ALGORITHM_AUTO);
-        (s->zero == 2 && s->pipeline == 1) ? (t.every = scatter) : (t.once_backward = scatter);
+        (s->zero == 2 && s->pipeline == 1) ? (t.scatter = scatter) : (t.once_backward = scatter);
         tw_collective_bytes(&g, TW_ALL_GATHER, 2 * dense, bytes);
         tw_collective_bytes(&g, TW_REDUCE_SCATTER, reduced, bytes);
     } else {
@@ -265,8 +267,10 @@ static data_time replicas(const tw_planner *p, const tw_strategy *s, double dens
         tw_collective_bytes(&g, TW_ALL_REDUCE, reduced, bytes);
     }
     if (experts > 0 && de > 1) {
-        t.once_backward +=
-            tw_collective_time(p->machine, &e, TW_ALL_REDUCE, w->gradient_bytes * experts, TW_ALGORITHM_AUTO);
+        t.once_backward += tw_collective_time(p->machine, &e, s->zero ? TW_REDUCE_SCATTER : TW_ALL_REDUCE,
+                                              w->gradient_bytes * experts, TW_ALGORITHM_AUTO);
+        if (s->zero)
+            t.once_forward += tw_collective_time(p->machine, &e, TW_ALL_GATHER, 2 * experts, TW_ALGORITHM_AUTO);
         tw_collective_bytes(&e, TW_ALL_REDUCE, w->gradient_bytes * experts, bytes);
     }
     return t;
@@ -320,7 +324,10 @@ tw_status tw_planner_train(tw_planner *p, const tw_strategy *s, tw_step *step)
     beside sends = overlap(2 * send * s->chunks, stage, w->pipeline_hidden);
     double experts, dense = tw_device_parameters(p, s, &experts);
     data_time data = replicas(p, s, dense, experts, step->link_bytes);
-    beside every = overlap(data.every, stage, w->data_hidden);
+    beside every = overlap(data.every, stage, w->gather_hidden),
+           scattered = overlap(data.scatter, stage - every.hidden, w->data_hidden);
+    every.seen += scattered.seen;
+    every.hidden += scattered.hidden;
     stage += sends.seen + every.seen + w->interference * (sends.hidden + every.hidden);
     step->time = pipeline_time(s, m, stage, &end, &step->bubble);
     beside forward = overlap(data.once_forward, layers * layer->forward, w->data_hidden),
