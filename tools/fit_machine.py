@@ -56,25 +56,29 @@ STAGES = {
     "nvlink4": (large_collectives(*HOPPER), [f"link.NVLink4.{k}" for k in ("alpha", "achieved", "achieved_reduced", "fill", "fill_half")]),
     "nvlink5": (lambda r: large_collectives(*BLACKWELL)(r) and float(r["n_dev"]) <= 8,
                 [f"link.NVLink5.{k}" for k in ("alpha", "achieved", "achieved_reduced", "fill", "fill_half")]),
-    "ib": (lambda r: (r["kind"] == "collective" and float(r["n_dev"]) > 8 and int(r["shape"].split("bytes=")[1]) >= 1 << 20) or
-           (r["kind"] == "train" and r["hw"] in A100 and bool(r["n_dev"]) and float(r["n_dev"]) > 8),
-           [f"link.IB-*.{k}" for k in ("alpha", "achieved", "fill", "fill_half")]),
+    "ib-4": (lambda r: r["kind"] == "collective" and float(r["n_dev"]) > 8 and int(r["shape"].split("bytes=")[1]) >= 1 << 20,
+             [f"link.IB-NDR|XDR.{k}" for k in ("alpha", "achieved", "fill", "fill_half")]),
+    "ib-2": (lambda r: r["kind"] == "train" and r["hw"] in A100 and bool(r["n_dev"]) and float(r["n_dev"]) > 8,
+             [f"link.IB-EDR|HDR.{k}" for k in ("alpha", "achieved", "fill")]),
     "ampere-train": (train(*A100), fit("ampere", "sustained", "backward", "attention_forward", "attention_backward") +
-                     [f"software.classic.{k}" for k in ("traffic", "accumulate_bytes")] +
+                     [f"software.classic.{k}" for k in ("traffic", "accumulate_bytes", "gradient_bytes", "interference")] +
                      [f"software.modern.{k}" for k in ("gather_hidden", "data_hidden", "interference", "accumulate_bytes", "traffic",
                                                        "step_overhead")]),
     "hopper-train": (lambda r: train(*HOPPER)(r) and not experts(r),
-                     fit("hopper", "sustained", "backward", "attention_forward", "attention_backward", "mma_8", "attention_8") +
-                     [f"software.current.{k}" for k in ("attention", "traffic", "accumulate_bytes", "tensor_hidden")]),
-    "blackwell-train": (lambda r: train(*BLACKWELL)(r) and not experts(r), fit("blackwell", "sustained", "mma_8", "mma_4")),
+                     fit("hopper", "sustained", "sustained_8", "backward", "attention_forward", "attention_backward", "attention_8") +
+                     [f"software.current.{k}" for k in ("traffic", "accumulate_bytes", "tensor_hidden")]),
+    "blackwell-train": (lambda r: train(*BLACKWELL)(r) and not experts(r), fit("blackwell", "sustained_8", "mma_4")),
     "experts": (lambda r: r["kind"] == "train" and experts(r),
-                [f"software.current.{k}" for k in ("expert_rate", "expert_passes", "expert_calls", "expert_hidden")]),
+                [f"software.current.{k}" for k in ("expert_rate", "expert_passes", "expert_calls", "expert_hidden", "mixer_rate")]),
 }
 
 
 def spelled_out(path):
-    """A constant of several links at once: link.IB-*.achieved."""
-    return [path.replace("*", x) for x in ("EDR", "HDR", "NDR", "XDR")] if "*" in path else [path]
+    """A constant of several links at once: link.IB-EDR|HDR.achieved."""
+    kind, rest = path.split(".", 1)
+    name, key = rest.rsplit(".", 1)
+    first, *more = name.split("|")
+    return [f"{kind}.{n}.{key}" for n in [first] + [first[:first.index("-") + 1] + m for m in more]]
 
 
 class Model:
@@ -122,7 +126,7 @@ def starting_values(program, paths, settings):
     """What the descriptions say now, with units."""
     values, units = {}, {}
     for path in paths:
-        kind, rest = spelled_out(path)[-2 if "*" in path else 0].split(".", 1)
+        kind, rest = spelled_out(path)[0].split(".", 1)
         name, key = rest.rsplit(".", 1)
         given = settings.get(path)
         while given is None:

@@ -11,6 +11,7 @@ typedef struct tw_device {
     const tw_chip *chip;
     const tw_fit *fit;
     double clock;                 /* 1, less under a power cap */
+    double sustained;             /* of its 16-bit matrix rate; 1 for a moment's work */
     double matrix[TW_PEAKS];      /* FLOP/s of large products, by operand type */
     double vector;                /* FLOP/s outside the matrix engine */
     double bandwidth;             /* byte/s, data sheet */
@@ -20,6 +21,8 @@ typedef struct tw_device {
 
 /* `fit`: the constants to use, NULL: the chip's own. `power_cap`: share of TDP, 1: none. */
 tw_device tw_device_of(const tw_chip *chip, const tw_fit *fit, double power_cap);
+/* The same chip while it is cool: what a single kernel sees. */
+tw_device tw_device_cool(const tw_device *d);
 
 typedef enum { TW_PASS_STREAM, TW_PASS_NORM, TW_PASS_SOFTMAX } tw_pass_class;
 

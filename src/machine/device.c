@@ -76,12 +76,18 @@ tw_device tw_device_of(const tw_chip *chip, const tw_fit *fit, double power_cap)
 {
     const tw_fit *f = fit ? fit : chip->fit;
     double bandwidth = isnan(chip->memory_bandwidth) ? 1e11 : chip->memory_bandwidth;
-    tw_device d = {.chip = chip, .fit = f, .clock = power_cap < 1 ? pow(power_cap, f->power_exponent) : 1};
+    tw_device d = {.chip = chip,
+                   .fit = f,
+                   .sustained = f->sustained,
+                   .clock = power_cap < 1 ? pow(power_cap, f->power_exponent) : 1};
     for (int t = 0; t < TW_PEAKS; t++) {
         bool four = t == TW_PEAK_FP4 && has_engine(chip, TW_PEAK_FP4);
         bool eight = !four && (t == TW_PEAK_FP8 || t == TW_PEAK_FP4 || t == TW_PEAK_INT8) &&
                      has_engine(chip, t == TW_PEAK_FP4 ? TW_PEAK_FP8 : t);
-        d.matrix[t] = peak_of(chip, t) * f->sustained * d.clock * (four ? f->mma_4 : eight ? f->mma_8 : f->mma_16);
+        d.matrix[t] = peak_of(chip, t) * d.clock *
+                      (four    ? f->mma_4 * f->sustained_8
+                       : eight ? f->mma_8 * f->sustained_8
+                               : f->mma_16 * f->sustained);
     }
     d.vector = peak_of(chip, TW_PEAK_FP32) * f->vector * d.clock;
     d.bandwidth = bandwidth;
@@ -91,6 +97,18 @@ tw_device tw_device_of(const tw_chip *chip, const tw_fit *fit, double power_cap)
     d.cache_bytes = isnan(chip->l2) ? 0 : chip->l2;
     d.units = isnan(chip->units) ? 128 : chip->units;
     return d;
+}
+
+tw_device tw_device_cool(const tw_device *d)
+{
+    tw_device c = *d;
+    for (int t = 0; t < TW_PEAKS; t++) {
+        bool narrow = t == TW_PEAK_FP8 || t == TW_PEAK_FP4 || t == TW_PEAK_INT8;
+        bool engine = has_engine(d->chip, t) || (t == TW_PEAK_FP4 && has_engine(d->chip, TW_PEAK_FP8));
+        c.matrix[t] /= narrow && engine ? d->fit->sustained_8 : d->fit->sustained;
+    }
+    c.sustained = 1;
+    return c;
 }
 
 /* Data that a kernel left in the last cache level is read from there by the next one. Half of the level is taken to
@@ -160,5 +178,5 @@ double tw_attention_time(const tw_device *d, tw_peak type, double flops, double 
     }
     /* The softmax between the two products takes as long whatever the head's size. */
     double shape = head_dim / (head_dim + 32) * (128.0 + 32) / 128.0;
-    return d->fit->gap + d->fit->ramp + flops / (peak * share * shape * f->sustained * d->clock);
+    return d->fit->gap + d->fit->ramp + flops / (peak * share * shape * d->sustained * d->clock);
 }

@@ -248,7 +248,8 @@ static void mixer_part(walk *w, bool backward)
     linear(w, backward, w->tokens, m->hidden, 2 * inner + rest);
     pass(w, TW_PASS_STREAM, (backward ? 5 : 2) * w->tokens * (inner + rest) * w->element); /* convolution */
     pass(w, TW_PASS_STREAM, (backward ? 8 : 4) * w->tokens * inner * w->element); /* scan: x, z, B, C, states */
-    w->attention += w->weight * tw_attention_time(w->d, TW_PEAK_BF16, flops, m->mixer_inner / m->mixer_heads, backward);
+    w->attention += w->weight / w->software->mixer_rate *
+                    tw_attention_time(w->d, TW_PEAK_BF16, flops, m->mixer_inner / m->mixer_heads, backward);
     w->flops += w->weight * flops;
     pass(w, TW_PASS_NORM, (backward ? 5 : 3) * w->tokens * inner * w->element); /* gated normalisation */
     linear(w, backward, w->tokens, inner, m->hidden);

@@ -72,6 +72,7 @@ typedef struct tw_link {
         edge_density, area_density, reach, price;
     /* of collectives: start-up, share of the bandwidth that large messages reach, the same with reduction in the
      * switch, bytes in flight to each further member of a ring, message size at which half of them are seen */
+    double step; /* s, what one step of a ring takes in software before bytes count */
     double alpha, alpha_send, achieved, achieved_reduced, fill, fill_half;
 } tw_link;
 
@@ -100,6 +101,7 @@ typedef struct tw_package {
 typedef struct tw_fit {
     tw_item item;
     double mma_16, mma_8, mma_4;  /* share of the dense matrix peak that large products reach */
+    double sustained_8;           /* the same of products of 8-bit and narrower operands */
     double backward;              /* rate of gradients' products over forward ones */
     double sustained;             /* of it, left over minutes of full load */
     double k_half;                /* inner length at which a tile spends half its time filling its pipeline */
@@ -197,6 +199,7 @@ typedef struct tw_software {
     double tensor_hidden, expert_hidden, context_hidden, data_hidden,
         pipeline_hidden;   /* share of it that compute can hide */
     double gather_hidden;  /* the same of parameters that ZeRO-3 fetches for every micro-batch */
+    double mixer_rate;     /* speed of its state-space scans over the chip's fused attention */
     double expert_rate;    /* rate of the experts' products over that of one large product */
     double expert_calls;   /* operations of the host in one direction of a layer with experts: routing, sorting, waiting
                               for counts */

@@ -18,20 +18,11 @@ static tw_status device_of(const tw_library *l, const tw_row *r, const tw_fit *c
     return TW_OK;
 }
 
-/* A single product is short: it does not heat the chip up. */
-static tw_device cool(const tw_device *d)
-{
-    tw_device c = *d;
-    for (int t = 0; t < TW_PEAKS; t++)
-        c.matrix[t] /= d->fit->sustained;
-    return c;
-}
-
 static tw_status predict_gemm(const tw_row *r, const tw_device *d, tw_prediction *out)
 {
     tw_peak type = TW_PEAK_BF16;
     double m = tw_row_shape(r, "m"), n = tw_row_shape(r, "n"), k = tw_row_shape(r, "k");
-    tw_device c = cool(d);
+    tw_device c = tw_device_cool(d);
     tw_peak_parse(r->dtype, &type);
     if (!(m > 0) || !(n > 0) || !(k > 0))
         return tw_error(TW_ERR_FORMAT, "shape '%s' has no m=, n=, k=", r->shape);
@@ -55,7 +46,7 @@ static tw_status predict_layer_op(const tw_library *l, const tw_row *r, const tw
            t = isnan(r->tp) ? 1 : r->tp;
     double a = r->heads / t, dim = h / r->heads, rows = b * s, held = isnan(kv) ? s : kv, time;
     const tw_fit *f = d->fit;
-    tw_device c = cool(d);
+    tw_device c = tw_device_cool(d);
     if (!strcmp(op, "Q_K_V"))
         time = f->call_gemm + tw_gemm_time(&c, TW_PEAK_FP16, rows, 3 * h / t, h, 1);
     else if (!strcmp(op, "Q_mul_K"))
@@ -115,10 +106,10 @@ static tw_status predict_attention(const tw_row *r, const tw_device *d, tw_predi
            heads = 2048 / dim;
     tw_peak type = TW_PEAK_BF16;
     tw_peak_parse(r->dtype, &type);
-    tw_device c = cool(d);
+    tw_device c = tw_device_cool(d);
     if (isnan(s)) { /* the best shape there is */
         double flops = 1e14;
-        out->value = flops / tw_attention_time(&c, type, flops, 128, false) / d->fit->sustained * 1e-12;
+        out->value = flops / tw_attention_time(&c, type, flops, 128, false) * 1e-12;
         return TW_OK;
     }
     double flops = 4 * batch * heads * s * s * dim;
@@ -129,7 +120,7 @@ static tw_status predict_attention(const tw_row *r, const tw_device *d, tw_predi
                       2 * tw_pass_time(d, TW_PASS_STREAM, 2 * scores);
         out->value = flops / time * 1e-12;
     } else {
-        out->value = flops / tw_attention_time(&c, type, flops, dim, false) / d->fit->sustained * 1e-12;
+        out->value = flops / tw_attention_time(&c, type, flops, dim, false) * 1e-12;
     }
     return TW_OK;
 }

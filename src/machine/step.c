@@ -217,17 +217,25 @@ static double send_time(const tw_planner *p, const tw_strategy *s)
     return time;
 }
 
-/* Fetching parameters device by device: all of them come by the link of the outermost tier that the group spans. */
+/* Fetching parameters device by device, matrix by matrix (four in a layer): one ring over the whole group, whose bytes
+ * all come by the link of the outermost tier that it spans. */
 static double flat_gather(const tw_planner *p, const tw_group *g, double bytes)
 {
     const tw_tier *tier = NULL;
-    for (int t = 0; t < g->tiers; t++)
-        if (g->size[t] > 1)
-            tier = &p->machine->tier[t];
+    double rings = 4 * p->work.model->layers, around = 0, crossings = g->members;
+    for (int t = 0; t < g->tiers; t++) {
+        if (g->size[t] <= 1)
+            continue;
+        tier = &p->machine->tier[t];
+        double outside = crossings / g->size[t],
+               step = tier->link && !isnan(tier->link->step) ? tier->link->step : tier->hop_latency;
+        around += (crossings - outside) * step;
+        crossings = outside;
+    }
     if (!tier)
         return 0;
     double achieved = tier->link && !isnan(tier->link->achieved) ? tier->link->achieved : 0.8;
-    return bytes * (g->members - 1) / g->members / (tier->rate / tier->oversubscription * achieved);
+    return rings * around + bytes * (g->members - 1) / g->members / (tier->rate / tier->oversubscription * achieved);
 }
 
 typedef struct data_time {
