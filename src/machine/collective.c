@@ -35,7 +35,7 @@ tw_group tw_group_of(const tw_machine *m, double members, double stride)
 
 /* Constants of a tier's link, with what holds where none were measured. */
 typedef struct link_constants {
-    double rate, alpha, send, achieved, fill, fill_half, reduced;
+    double rate, alpha, step, send, achieved, fill, fill_half, reduced;
 } link_constants;
 
 static double known(double value, double otherwise)
@@ -48,6 +48,7 @@ static link_constants constants_of(const tw_tier *t)
     const tw_link *k = t->link;
     link_constants c = {.rate = t->rate / t->oversubscription};
     c.alpha = known(k ? k->alpha : NAN, 10e-6);
+    c.step = known(k ? k->step : NAN, 0);
     c.send = known(k ? k->alpha_send : NAN, 10e-6);
     c.achieved = known(k ? k->achieved : NAN, 0.8);
     c.fill = known(k ? k->fill : NAN, 0);
@@ -83,9 +84,9 @@ static double all_reduce(const tw_tier *t, const link_constants *c, double n, do
                          tw_algorithm algorithm)
 {
     double moved = (n - 1) / n * bytes, hop = t->hop_latency, steps = ceil(log2(n));
-    double ring = c->alpha + 2 * (n - 1) * hop + 2 * moved / rate + fill;
-    double tree = c->alpha + 2 * steps * hop + 2 * bytes / rate + 0.5 * fill;
-    double recursive = c->alpha + 2 * steps * (hop + 1e-6) + 2 * moved / rate;
+    double ring = c->alpha + 2 * (n - 1) * TW_MAX(c->step, hop) + 2 * moved / rate + fill;
+    double tree = c->alpha + 2 * steps * TW_MAX(c->step, hop) + 2 * bytes / rate + 0.5 * fill;
+    double recursive = c->alpha + 2 * steps * TW_MAX(c->step, hop) + 2 * moved / rate;
     double in_switch = c->alpha + 2 * hop + (n + 1) / n * bytes / (c->rate * c->reduced) + 0.3 * fill;
     bool switched =
         t->topology == TW_TOPOLOGY_SWITCH || t->topology == TW_TOPOLOGY_FAT_TREE || t->topology == TW_TOPOLOGY_RAIL;
@@ -116,7 +117,7 @@ static double one_tier(const tw_tier *t, tw_collective what, double n, double by
         return all_reduce(t, &c, n, bytes, rate, fill, algorithm);
     case TW_ALL_GATHER:
     case TW_REDUCE_SCATTER:
-        return c.alpha + (n - 1) * hop + moved / rate + 0.5 * fill;
+        return c.alpha + (n - 1) * TW_MAX(c.step, hop) + moved / rate + 0.5 * fill;
     case TW_ALL_TO_ALL:
         return c.alpha + hop + bytes / rate * all_to_all_slowdown(t, n);
     case TW_BROADCAST:

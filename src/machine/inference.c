@@ -21,8 +21,7 @@ static tw_status one_pass(tw_planner *p, const tw_strategy *s, double batch, dou
     one.sequence_parallel = false;
     one.data = TW_MAX(one.data, 1);
     tw_layer_cost layer = tw_layer_compute(&q, &one);
-    bool eager = p->work.runtime == TW_RUNTIME_EAGER;
-    double host = eager ? layer.host_forward / TW_MAX(p->work.software->host_share, 1e-9) : 0;
+    double host = layer.host_forward; /* engines have none: their launches are captured */
     double device = layer.forward + layer.tensor_forward + layer.expert_forward;
     double per_layer = TW_MAX(device, host);
     tw_peak wide = tw_peak_bytes(p->work.type) < 2 ? TW_PEAK_BF16 : p->work.type;

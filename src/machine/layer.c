@@ -104,9 +104,18 @@ static void cached_attention(walk *w)
     double width = (2 * parts.query_width + 2 * m->heads * m->value_dim) / w->tensor;
     double per_token = tw_model_kv_bytes(m, element) / TW_MAX(parts.attention_layers, 1.0) / t;
     double bytes = sequences * held * per_token, flops = width * w->tokens * seen;
-    double arithmetic = tw_attention_time(w->d, TW_PEAK_BF16, flops, parts.query_width / m->heads, false);
-    w->attention += w->weight * TW_MAX(arithmetic, tw_pass_time(w->d, TW_PASS_STREAM, bytes));
-    w->calls += w->weight * 2; /* the cache is written by one kernel of its own */
+    tw_peak narrow = element < 2 ? w->type : TW_PEAK_BF16; /* a narrow cache is multiplied as it is */
+    double arithmetic =
+        tw_attention_time(w->d, narrow, flops, parts.query_width / m->heads, false) / w->software->attention;
+    /* Without fusion the prompt's scores go through memory, as in training. */
+    if (fresh > 1 && w->software->unfused_prompt == 1) {
+        double scores = sequences * m->heads / w->tensor * fresh * held * w->element;
+        arithmetic += tw_pass_time(w->d, TW_PASS_NORM, 2 * scores) + tw_pass_time(w->d, TW_PASS_STREAM, 2 * scores);
+    }
+    double reading = w->d->fit->gap + w->d->fit->ramp + bytes / (w->d->bandwidth * w->d->fit->cache_read);
+    w->attention += w->weight * TW_MAX(arithmetic, reading);
+    w->calls +=
+        w->weight * (2 + (fresh > 1 ? w->software->prompt_calls : 0)); /* the cache is written by a kernel of its own */
     w->flops += w->weight * flops;
     w->bytes += w->weight * bytes;
 }
@@ -127,7 +136,7 @@ static void attention_core(walk *w, bool backward)
         double pairs = w->tokens * (full * attended(w, false) + (1 - full) * attended(w, true));
         double flops = width * pairs * (backward ? 2.5 : 1);
         w->attention += w->weight / w->software->attention *
-                        tw_attention_time(w->d, w->type, flops, parts.query_width / m->heads, backward);
+                        tw_attention_time(w->d, TW_PEAK_BF16, flops, parts.query_width / m->heads, backward);
         w->calls += w->weight * (backward ? 3 : 1);
         w->flops += w->weight * flops;
         return;
@@ -309,7 +318,7 @@ static walk start(const tw_planner *p, const tw_strategy *s)
                   .tokens = tokens,
                   .spread = s->sequence_parallel ? s->tensor : 1,
                   .tensor = s->tensor,
-                  .traffic = p->work.phase == TW_PHASE_TRAIN ? p->work.software->traffic : 1};
+                  .traffic = p->work.software->traffic};
 }
 
 static double device_time(const walk *w)
@@ -336,7 +345,8 @@ static void communicate(tw_layer_cost *c, const tw_planner *p, const tw_strategy
         double once = s->sequence_parallel
                           ? tw_collective_time(machine, &g, TW_ALL_GATHER, bytes, TW_ALGORITHM_AUTO) +
                                 tw_collective_time(machine, &g, TW_REDUCE_SCATTER, bytes, TW_ALGORITHM_AUTO)
-                          : tw_collective_time(machine, &g, TW_ALL_REDUCE, bytes, TW_ALGORITHM_AUTO);
+                          : tw_collective_time(machine, &g, TW_ALL_REDUCE, bytes,
+                                               p->work.software->rings == 1 ? TW_ALGORITHM_RING : TW_ALGORITHM_AUTO);
         c->tensor_forward = count * once;
         c->tensor_backward = count * once;
     }

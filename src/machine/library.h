@@ -113,6 +113,7 @@ typedef struct tw_fit {
     double host_call; /* the host's work for one operation of an eager framework */
     double attention_forward, attention_backward, attention_8; /* share of the 16-bit (8-bit) peak in fused attention */
     double vector;         /* share of the vector peak that arithmetic outside the matrix engine reaches */
+    double cache_read;     /* share of the memory bandwidth that attention reads its cache at */
     double cache;          /* bandwidth of the last cache level over that of memory */
     double power_exponent; /* clock = cap^exponent where power limits it */
     double idle_power;     /* share of TDP */
@@ -212,8 +213,11 @@ typedef struct tw_software {
     double optimiser_bytes;     /* memory traffic of updating one parameter */
     double state_bytes;         /* optimiser state of one parameter: master copy and moments */
     double main_gradient_bytes; /* of an element as it is kept */
-    double host_share;        /* of a call's host work that an operation of training costs; 0: launches are captured */
-    double step_overhead;     /* of a step: data loading, clipping, logging */
+    double host_share;    /* of a call's host work that an operation of training costs; 0: launches are captured */
+    double step_overhead; /* of a step: data loading, clipping, logging */
+    double prompt_calls;  /* operations of the host that a prompt costs an attention layer beside those of a token */
+    int unfused_prompt;   /* a prompt's scores go through memory */
+    int rings;            /* collectives never use the switch's adders */
     int dropout, flat_gather; /* flat_gather: ZeRO-3 fetches parameters device by device, blind to nodes */
 } tw_software;
 

@@ -140,6 +140,7 @@ static const tw_field fit_fields[] = {
     NUM(tw_fit, attention_backward, NONE, 0.01, 1.2, "the same, backward"),
     NUM(tw_fit, attention_8, NONE, 0.01, 1.2, "share of the 8-bit peak in fused attention"),
     NUM(tw_fit, vector, NONE, 0.01, 1.2, "share of the vector peak that other arithmetic reaches"),
+    NUM(tw_fit, cache_read, NONE, 0.05, 1, "share of the memory bandwidth that attention reads its cache at"),
     NUM(tw_fit, cache, NONE, 1, 100, "bandwidth of the last cache level over that of memory"),
     NUM(tw_fit, power_exponent, NONE, 0.05, 1, "clock = (power cap / TDP)^this"),
     NUM(tw_fit, idle_power, NONE, 0, 1, "share of TDP"),
@@ -296,6 +297,10 @@ static const tw_field software_fields[] = {
     NUM(tw_software, main_gradient_bytes, NONE, 0, 8, "bytes of a gradient element as it is kept"),
     NUM(tw_software, host_share, NONE, 0, 4, "host work of an operation of training, over that of a framework call"),
     NUM(tw_software, step_overhead, TIME, 0, 10, "of a step: loading, clipping, logging"),
+    NUM(tw_software, prompt_calls, NONE, 0, 1000,
+        "operations of the host that a prompt costs an attention layer beside a token's"),
+    YES(tw_software, unfused_prompt, "engines: a prompt's scores go through memory"),
+    YES(tw_software, rings, "collectives never use the switch's adders"),
     YES(tw_software, dropout, "masks are stored and applied"),
     YES(tw_software, flat_gather, "ZeRO-3 fetches parameters device by device, blind to nodes"),
 };

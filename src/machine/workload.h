@@ -19,7 +19,6 @@ double tw_model_kv_bytes(const tw_model *m, double element); /* of one token of 
 /* ---- the work ---- */
 
 typedef enum { TW_PHASE_TRAIN, TW_PHASE_PREFILL, TW_PHASE_DECODE } tw_phase;
-typedef enum { TW_RUNTIME_COMPILED, TW_RUNTIME_EAGER } tw_runtime_kind;
 
 typedef struct tw_workload {
     const tw_model *model;
@@ -30,9 +29,9 @@ typedef struct tw_workload {
     tw_peak type;    /* of matrix products */
     int attention;   /* tw_attention */
     const tw_software *software;
-    tw_runtime_kind runtime; /* inference: a compiled engine, or an eager framework that waits for its host */
-    double kv_bytes;         /* of one element of the cache; 0: as type, at least 1 */
-    double draft;            /* speculative decoding: tokens checked at once (1: none) */
+
+    double kv_bytes; /* of one element of the cache; 0: as type, at least 1 */
+    double draft;    /* speculative decoding: tokens checked at once (1: none) */
     double power_cap;
 } tw_workload;
 
