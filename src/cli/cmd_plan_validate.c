@@ -65,6 +65,31 @@ static void print_groups(const tw_validation *v, const char *title, int by, bool
     }
 }
 
+/* How much slower the plan that the model would choose was than the best one that was measured. */
+static tw_status print_choices(const tw_validation *v)
+{
+    tw_plan_choice *choice;
+    int count, right = 0, near = 0, worst = 0;
+    double sum = 0, most = -1;
+    TW_TRY(tw_validation_choices(v, &choice, &count));
+    for (int i = 0; i < count; i++) {
+        double loss = choice[i].chosen->measured / choice[i].best->measured - 1;
+        sum += loss;
+        right += choice[i].chosen == choice[i].best;
+        near += loss <= 0.03;
+        if (loss > most) {
+            most = loss;
+            worst = i;
+        }
+    }
+    if (count)
+        printf("\nplans chosen in %d jobs of which several were measured: the best one in %d, within 3 %% of it in %d, "
+               "mean loss %.2f %%, worst %.1f %% (%s: %s instead of %s)\n",
+               count, right, near, 100 * sum / count, 100 * most, choice[worst].job, choice[worst].chosen->id,
+               choice[worst].best->id);
+    return TW_OK;
+}
+
 static void print_unpredicted(const tw_validation *v)
 {
     int count = 0;
@@ -150,6 +175,7 @@ int cmd_plan_validate(int argc, char **argv)
         print_groups(&v, "by kind and split", 0, true);
         print_groups(&v, "by kind, source and split", 1, true);
         print_groups(&v, "by chip and split", 2, true);
+        status = print_choices(&v);
         print_unpredicted(&v);
     }
     if (status == TW_OK && tsv)

@@ -67,6 +67,8 @@ static void linear(walk *w, bool backward, double rows, double in, double out)
     gemm(w, out, in, rows, 1);
     slow_down(w, before);
     pass(w, TW_PASS_STREAM, in * out * w->software->accumulate_bytes);
+    if (w->p->work.model->bias == 1) /* its gradient is a sum of its own; the bytes are few */
+        w->calls += w->weight;
 }
 
 static bool training(const walk *w)
@@ -389,6 +391,7 @@ tw_layer_cost tw_layer_compute(const tw_planner *p, const tw_strategy *s)
     c.host_backward = backward.calls * host;
     if (s->recompute == TW_RECOMPUTE_FULL) {
         again = forward;
+        again.calls += p->work.software->checkpoint_calls;
         c.tensor_again = c.tensor_forward;
     } else if (s->recompute == TW_RECOMPUTE_SELECTIVE) {
         selected_again(&again);

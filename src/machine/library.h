@@ -213,11 +213,12 @@ typedef struct tw_software {
     double optimiser_bytes;     /* memory traffic of updating one parameter */
     double state_bytes;         /* optimiser state of one parameter: master copy and moments */
     double main_gradient_bytes; /* of an element as it is kept */
-    double host_share;    /* of a call's host work that an operation of training costs; 0: launches are captured */
-    double step_overhead; /* of a step: data loading, clipping, logging */
-    double prompt_calls;  /* operations of the host that a prompt costs an attention layer beside those of a token */
-    int unfused_prompt;   /* a prompt's scores go through memory */
-    int rings;            /* collectives never use the switch's adders */
+    double host_share;       /* of a call's host work that an operation of training costs; 0: launches are captured */
+    double step_overhead;    /* of a step: data loading, clipping, logging */
+    double checkpoint_calls; /* operations of the host that recomputing a whole layer costs beside the layer's own */
+    double prompt_calls;     /* operations of the host that a prompt costs an attention layer beside those of a token */
+    int unfused_prompt;      /* a prompt's scores go through memory */
+    int rings;               /* collectives never use the switch's adders */
     int dropout, flat_gather; /* flat_gather: ZeRO-3 fetches parameters device by device, blind to nodes */
 } tw_software;
 

@@ -100,8 +100,18 @@ static tw_status predict_op(const tw_library *l, const tw_row *r, const tw_devic
     return TW_OK;
 }
 
-static tw_status predict_attention(const tw_row *r, const tw_device *d, tw_prediction *out)
+/* FlashAttention-2 was written for the matrix engines of 2020; on later ones it reaches what software of its time does.
+ */
+static double kernel_generation(const tw_library *l, const tw_row *r, const tw_chip *c)
 {
+    const tw_item *modern = tw_library_find(l, TW_KIND_SOFTWARE, "modern");
+    bool older = (strstr(r->id, "fa2") || strstr(r->shape, "fa2")) && c->year > 2021;
+    return older && modern ? ((const tw_software *)(const void *)modern)->attention : 1;
+}
+
+static tw_status predict_attention(const tw_library *l, const tw_row *r, const tw_device *d, tw_prediction *out)
+{
+    double generation = kernel_generation(l, r, d->chip);
     double batch = tw_row_shape(r, "batch"), s = tw_row_shape(r, "seq"), dim = tw_row_shape(r, "head_dim"),
            heads = 2048 / dim;
     tw_peak type = TW_PEAK_BF16;
@@ -109,18 +119,17 @@ static tw_status predict_attention(const tw_row *r, const tw_device *d, tw_predi
     tw_device c = tw_device_cool(d);
     if (isnan(s)) { /* the best shape there is */
         double flops = 1e14;
-        out->value = flops / tw_attention_time(&c, type, flops, 128, false) * 1e-12;
+        out->value = flops * generation / tw_attention_time(&c, type, flops, 128, false) * 1e-12;
         return TW_OK;
     }
     double flops = 4 * batch * heads * s * s * dim;
     if (strstr(r->id, "standard")) {
         double scores = batch * heads * s * s * 2;
         double time = tw_gemm_time(&c, type, s, s, dim, batch * heads) +
-                      tw_gemm_time(&c, type, s, dim, s, batch * heads) + tw_pass_time(d, TW_PASS_SOFTMAX, 2 * scores) +
-                      2 * tw_pass_time(d, TW_PASS_STREAM, 2 * scores);
+                      tw_gemm_time(&c, type, s, dim, s, batch * heads) + tw_pass_time(d, TW_PASS_NORM, 2 * scores);
         out->value = flops / time * 1e-12;
     } else {
-        out->value = flops / tw_attention_time(&c, type, flops, dim, false) * 1e-12;
+        out->value = flops * generation / tw_attention_time(&c, type, flops, dim, false) * 1e-12;
     }
     return TW_OK;
 }
@@ -141,7 +150,7 @@ tw_status tw_predict_kernel(const tw_library *l, const tw_row *r, const tw_fit *
     if (!strcmp(r->kind, "op"))
         return predict_op(l, r, &d, out);
     if (!strcmp(r->kind, "attn"))
-        return predict_attention(r, &d, out);
+        return predict_attention(l, r, &d, out);
     return predict_stream(r, &d, out);
 }
 
@@ -199,12 +208,16 @@ tw_status tw_predict_links(const tw_library *l, const tw_row *r, tw_prediction *
     bool both = contains(r->shape, "bidirectional"), host = contains(r->shape, "host"),
          adapter = contains(r->shape, "rdma");
     const tw_link *k = host ? c->host_link : c->link;
-    double achieved = k && !isnan(k->achieved) ? k->achieved : 0.8;
     if (adapter) {
-        out->value = 200 * 0.97; /* one port of 200 Gbit/s, a plain transfer */
+        out->value = 200 * 0.97; /* one port of 200 Gbit/s, a plain transfer: headers alone */
         return TW_OK;
     }
-    /* Both directions at once over C2C meet the host's memory, which half-duplex traffic does not fill. */
-    out->value = host ? c->host_bandwidth * achieved * (both ? 0.5 : 1) * 1e-9 : 2 * c->link_bandwidth * 0.75 * 1e-9;
+    if (!k)
+        return tw_error(TW_ERR_UNSUPPORTED, "the description of %s names no such link", c->item.name);
+    double achieved = !isnan(k->achieved) ? k->achieved : 0.8;
+    /* A transfer alone has the whole link, also where two devices share it. Both directions at once over a coherent
+     * link meet the host's memory, whose bandwidth they share. */
+    double shared = both && k->class == TW_LINK_CHIP_TO_CHIP ? 0.5 : 1;
+    out->value = host ? k->bandwidth * achieved * shared * 1e-9 : 2 * c->link_bandwidth * 0.75 * 1e-9;
     return TW_OK;
 }

@@ -66,13 +66,16 @@ tw_status tw_predict_run(const tw_library *l, const tw_row *r, const tw_fit *con
     if (strcmp(r->metric, "device_hours") != 0 || isnan(tokens))
         return tw_error(TW_ERR_UNSUPPORTED, "metric '%s' without a number of tokens", r->metric);
     tw_row whole = *r;
+    const char *named = strchr(r->id, '-'); /* "run-deepseek-v3": the table has no column for it */
+    if (!*r->model && named && tw_row_known_model(l, named + 1, r->params_b))
+        whole.model = named + 1;
     whole.n_dev = known(r->n_dev, 512);
     whole.seq = known(r->seq, 2048);
     whole.gbs = known(r->gbs, TW_MAX(2048.0, whole.n_dev));
     TW_TRY(tw_row_machine(l, &whole, &machine));
     tw_model model;
     /* Utilisation of a model of that size in standard proportions. */
-    if (isnan(whole.layers) || isnan(whole.hidden)) {
+    if (!*whole.model && (isnan(whole.layers) || isnan(whole.hidden))) {
         whole.layers = round(pow(r->params_b * 1e9 / 12 / 16384, 1.0 / 3));
         whole.hidden = whole.layers * 128;
         whole.heads = whole.layers;

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "machine/internal.h"
 
@@ -50,10 +51,32 @@ static const struct {
     {"value2", offsetof(tw_row, value2), true},
 };
 
-tw_status tw_row_read(const tw_table *t, int row, tw_row *out)
+/* A table of plans and iteration times alone, as data/machine/vtrain-single-node.tsv: GPT under full recomputation on
+ * one node of A100. */
+static tw_status as_plans(const tw_table *t, int row, tw_arena *arena, tw_row *r)
+{
+    r->id = tw_arena_text(arena, "plans-%d", r->line);
+    r->kind = "train";
+    r->split = "test";
+    r->hw = "A100-SXM-80GB";
+    r->dtype = "fp16";
+    r->model = "gpt";
+    r->metric = "iter_time";
+    r->unit = "s";
+    r->recompute = "full";
+    r->zero = 0;
+    r->seqpar = 0;
+    r->vpp = 1;
+    r->node_size = 8;
+    r->value = strtod(tw_table_cell(t, row, tw_table_column(t, "iter_ms")), NULL) * 1e-3;
+    return r->id ? TW_OK : TW_ERR_MEMORY;
+}
+
+tw_status tw_row_read(const tw_table *t, int row, tw_arena *arena, tw_row *out)
 {
     static const char *const needed[] = {"id", "kind", "hw", "metric", "value"};
-    for (size_t i = 0; i < TW_COUNT(needed); i++)
+    bool plans = tw_table_column(t, "iter_ms") >= 0 && tw_table_column(t, "kind") < 0;
+    for (size_t i = 0; i < TW_COUNT(needed) && !plans; i++)
         if (tw_table_column(t, needed[i]) < 0)
             return tw_error(TW_ERR_FORMAT, "%s: no column '%s'; expected the columns of data/machine/validation.tsv",
                             t->file, needed[i]);
@@ -75,7 +98,7 @@ tw_status tw_row_read(const tw_table *t, int row, tw_row *out)
                             out->line, columns[i].column, value);
         *(double *)at = value;
     }
-    return TW_OK;
+    return plans ? as_plans(t, row, arena, out) : TW_OK;
 }
 
 bool tw_row_shape_text(const tw_row *r, const char *key, char *out, size_t room)
@@ -178,13 +201,26 @@ static void plain(const char *name, char *out, size_t room)
     out[n] = '\0';
 }
 
-/* The model of that name, or the family: the longest name in the library that the row's begins with. */
-static const tw_model *find_model(const tw_library *l, const char *name)
+static bool near_size(const tw_model *m, double billions, double within)
+{
+    return isnan(billions) || fabs(log(tw_model_parameters(m) / (billions * 1e9))) < within;
+}
+
+/* The model of that name; or the one of that family ("gpt2" is that of gpt2-1.2B) and size; or the family: the longest
+ * name in the library that the row's begins with. */
+static const tw_model *find_model(const tw_library *l, const char *name, double billions)
 {
     char want[128], have[128];
     const tw_item *best = NULL;
     size_t length = 0;
     plain(name, want, sizeof want);
+    for (int i = 0; i < tw_library_count(l, TW_KIND_MODEL) && !isnan(billions); i++) {
+        const tw_item *m = tw_library_at(l, TW_KIND_MODEL, i);
+        size_t n = strlen(name);
+        if (!strncasecmp(m->name, name, n) && m->name[n] == '-' &&
+            near_size((const tw_model *)(const void *)m, billions, 0.1))
+            return (const tw_model *)(const void *)m;
+    }
     for (int i = 0; i < tw_library_count(l, TW_KIND_MODEL); i++) {
         const tw_item *m = tw_library_at(l, TW_KIND_MODEL, i);
         plain(m->name, have, sizeof have);
@@ -197,6 +233,12 @@ static const tw_model *find_model(const tw_library *l, const char *name)
     return (const tw_model *)(const void *)best;
 }
 
+bool tw_row_known_model(const tw_library *l, const char *name, double billions)
+{
+    const tw_model *m = find_model(l, name, billions);
+    return m && near_size(m, billions, 0.3);
+}
+
 static void replace(double *to, double value)
 {
     if (!isnan(value))
@@ -205,8 +247,8 @@ static void replace(double *to, double value)
 
 tw_status tw_row_model(const tw_library *l, const tw_row *r, tw_model *m)
 {
-    const tw_model *family = *r->model ? find_model(l, r->model) : NULL;
     bool sized = !isnan(r->layers) && !isnan(r->hidden);
+    const tw_model *family = *r->model ? find_model(l, r->model, sized ? NAN : r->params_b) : NULL;
     char wanted[128], have[128] = "";
     plain(r->model, wanted, sizeof wanted);
     if (family)
@@ -215,13 +257,12 @@ tw_status tw_row_model(const tw_library *l, const tw_row *r, tw_model *m)
     if (!family && !sized)
         return tw_error(TW_ERR_VALUE, "model '%s' is not known and the row has no layers and hidden size", r->model);
     if (!family)
-        family = find_model(l, "gpt");
+        family = find_model(l, "gpt", NAN);
     if (!family)
         return tw_error(TW_ERR_VALUE, "no model describes the family of '%s'", r->model);
     *m = *family;
     m->item.name = *r->model ? r->model : r->id;
-    if (!sized && family->experts == 0 && strlen(have) < strlen(wanted) && !isnan(r->params_b) &&
-        fabs(tw_model_parameters(m) / (r->params_b * 1e9) - 1) > 0.3)
+    if (!sized && !near_size(m, r->params_b, 0.3))
         return tw_error(TW_ERR_VALUE, "model '%s' of %g billion parameters: its layers and hidden size are not given",
                         r->model, r->params_b);
     if (sized && !exact) {

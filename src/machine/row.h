@@ -14,7 +14,7 @@ typedef struct tw_row {
 } tw_row;
 
 /* error: TW_ERR_FORMAT with file, line and column where a cell is no number, or a needed column is missing. */
-tw_status tw_row_read(const tw_table *table, int row, tw_row *out);
+tw_status tw_row_read(const tw_table *table, int row, tw_arena *arena, tw_row *out);
 
 /* "in=128,batch=4": a number of the shape column by name; NaN: absent. Text: into `out`. */
 double tw_row_shape(const tw_row *r, const char *key);
@@ -23,6 +23,7 @@ bool tw_row_shape_text(const tw_row *r, const char *key, char *out, size_t room)
 /* What the row was measured on. Machines and models of rows are built here and live in `machine`, `model`. */
 tw_status tw_row_machine(const tw_library *l, const tw_row *r, tw_machine *machine);
 tw_status tw_row_model(const tw_library *l, const tw_row *r, tw_model *model);
+bool tw_row_known_model(const tw_library *l, const char *name, double billions); /* of about that size */
 tw_workload tw_row_workload(const tw_library *l, const tw_row *r, const tw_model *model);
 /* What the row says of its plan; the rest is free for a search. */
 tw_search_space tw_row_space(const tw_row *r, const tw_model *model);

@@ -297,6 +297,8 @@ static const tw_field software_fields[] = {
     NUM(tw_software, main_gradient_bytes, NONE, 0, 8, "bytes of a gradient element as it is kept"),
     NUM(tw_software, host_share, NONE, 0, 4, "host work of an operation of training, over that of a framework call"),
     NUM(tw_software, step_overhead, TIME, 0, 10, "of a step: loading, clipping, logging"),
+    NUM(tw_software, checkpoint_calls, NONE, 0, 1000,
+        "operations of the host that recomputing a whole layer costs beside the layer's own"),
     NUM(tw_software, prompt_calls, NONE, 0, 1000,
         "operations of the host that a prompt costs an attention layer beside a token's"),
     YES(tw_software, unfused_prompt, "engines: a prompt's scores go through memory"),

@@ -11,7 +11,7 @@ static tw_status outcome(const tw_library *l, const tw_table *t, int i, const tw
 {
     tw_row r;
     tw_prediction p;
-    TW_TRY(tw_row_read(t, i, &r));
+    TW_TRY(tw_row_read(t, i, arena, &r));
     *o = (tw_outcome){.id = r.id,
                       .kind = r.kind,
                       .split = r.split,
@@ -27,8 +27,15 @@ static tw_status outcome(const tw_library *l, const tw_table *t, int i, const tw
                       .predicted2 = NAN,
                       .error = NAN,
                       .why = "",
+                      .job = "",
                       .plan = "",
                       .seconds = NAN};
+    if (!strcmp(r.kind, "train") && !strcmp(r.metric, "iter_time") && !isnan(r.tp) && !isnan(r.gbs)) {
+        o->job = tw_arena_text(arena, "%s of %g x %g at %g tokens, batch %g, on %g x %s", r.model, r.layers, r.hidden,
+                               r.seq, r.gbs, r.n_dev, r.hw);
+        if (!o->job)
+            return TW_ERR_MEMORY;
+    }
     tw_status status = tw_predict(l, &r, constants, &p);
     if (status == TW_ERR_MEMORY)
         return status;
@@ -72,6 +79,41 @@ void tw_validation_free(tw_validation *v)
 {
     tw_arena_destroy(v->arena);
     *v = (tw_validation){0};
+}
+
+/* Of the rows from `first` on that are plans for the same job. */
+static tw_plan_choice choice_among(const tw_validation *v, int first)
+{
+    tw_plan_choice c = {.job = v->row[first].job};
+    for (int i = first; i < v->rows; i++) {
+        const tw_outcome *o = &v->row[i];
+        if (strcmp(o->job, c.job) != 0 || isnan(o->predicted))
+            continue;
+        if (!c.plans++ || o->predicted < c.chosen->predicted)
+            c.chosen = o;
+        if (c.plans == 1 || o->measured < c.best->measured)
+            c.best = o;
+    }
+    return c;
+}
+
+tw_status tw_validation_choices(const tw_validation *v, tw_plan_choice **choices, int *count)
+{
+    *count = 0;
+    *choices = tw_arena_zero(v->arena, (size_t)v->rows + 1, sizeof **choices);
+    if (!*choices)
+        return TW_ERR_MEMORY;
+    for (int i = 0; i < v->rows; i++) {
+        bool seen = !*v->row[i].job;
+        for (int k = 0; k < *count && !seen; k++)
+            seen = !strcmp((*choices)[k].job, v->row[i].job);
+        if (seen)
+            continue;
+        tw_plan_choice c = choice_among(v, i);
+        if (c.plans > 1)
+            (*choices)[(*count)++] = c;
+    }
+    return TW_OK;
 }
 
 static int by_size(const void *a, const void *b)

@@ -13,6 +13,7 @@ typedef struct tw_outcome {
     const char *metric2;
     double error;           /* predicted / measured - 1 */
     const char *why, *plan; /* plan: what was assumed, "" otherwise */
+    const char *job;        /* rows of the same job are plans to choose from; "": not such a row */
     double seconds;         /* of the predicted step, where there is one */
 } tw_outcome;
 
@@ -26,6 +27,14 @@ typedef struct tw_validation {
 tw_status tw_validate(const tw_library *library, const char *file, const char *text, size_t bytes,
                       const char *constants, tw_validation *out);
 void tw_validation_free(tw_validation *v);
+
+/* Of several measured plans for one job: the one that the model calls fastest, and the one that was. */
+typedef struct tw_plan_choice {
+    const char *job;
+    int plans;
+    const tw_outcome *chosen, *best;
+} tw_plan_choice;
+tw_status tw_validation_choices(const tw_validation *v, tw_plan_choice **choices, int *count);
 
 typedef struct tw_error_stats {
     int rows;
