@@ -60,7 +60,7 @@ STAGES = {
     "ib-4": (lambda r: r["kind"] == "collective" and float(r["n_dev"]) > 8 and int(r["shape"].split("bytes=")[1]) >= 1 << 20,
              [f"link.IB-NDR|XDR.{k}" for k in ("alpha", "achieved", "fill", "fill_half")]),
     "engine-classic": (lambda r: r["kind"] == "infer" and r["model"] == "gpt",
-                       ["software.engine-classic.traffic", "software.engine-classic.host_share"]),
+                       ["software.engine-classic.traffic", "software.engine-classic.call"]),
     "ib-2": (lambda r: r["kind"] in ("train", "infer") and r["hw"] in A100 and bool(r["n_dev"]) and float(r["n_dev"]) > 8,
              [f"link.IB-EDR|HDR.{k}" for k in ("alpha", "fill", "fill_half")]),
     "ampere-train": (train(*A100), fit("ampere", "sustained", "backward", "attention_forward", "attention_backward") +
@@ -71,9 +71,9 @@ STAGES = {
                      fit("hopper", "sustained", "sustained_8", "backward", "attention_forward", "attention_backward") +
                      [f"software.current.{k}" for k in ("traffic", "accumulate_bytes", "tensor_hidden")]),
     "blackwell-train": (lambda r: train(*BLACKWELL)(r) and not experts(r), fit("blackwell", "sustained_8", "mma_4")),
-    "eager-ampere": (lambda r: r["metric"] == "prompt_time" and r["hw"] in A100, fit("ampere", "host_call") + ["software.eager.prompt_calls", "software.eager.traffic"]),
+    "eager-ampere": (lambda r: r["metric"] == "prompt_time" and r["hw"] in A100, ["software.classic|modern|current|eager.call", "software.eager.prompt_calls", "software.eager.traffic"]),
     "eager-hopper": (lambda r: r["metric"] == "prompt_time" and r["hw"] in HOPPER,
-                     fit("hopper", "host_call", "power_exponent")),
+                     ["chip.Xeon-8480C.speed"] + fit("hopper", "power_exponent")),
     "engine-ampere": (lambda r: infer(*A100)(r) and r["metric"] != "prompt_time", fit("ampere", "cache_read")),
     "engine-hopper": (lambda r: infer(*HOPPER)(r) and r["metric"] != "prompt_time",
                       fit("hopper", "cache_read")),
@@ -84,11 +84,12 @@ STAGES = {
 
 
 def spelled_out(path):
-    """A constant of several links at once: link.IB-EDR|HDR.achieved."""
+    """A constant of several items at once: link.IB-EDR|HDR.achieved, software.classic|modern.call."""
     kind, rest = path.split(".", 1)
     name, key = rest.rsplit(".", 1)
     first, *more = name.split("|")
-    return [f"{kind}.{n}.{key}" for n in [first] + [first[:first.index("-") + 1] + m for m in more]]
+    shared = first[:first.index("-") + 1] if "-" in first else ""
+    return [f"{kind}.{n}.{key}" for n in [first] + [shared + m for m in more]]
 
 
 class Model:

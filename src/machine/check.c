@@ -90,6 +90,9 @@ static tw_status refer_chip(const tw_library *l, tw_chip *c)
     TW_TRY(refer(l, &c->item, "host_link", c->host_link_name, TW_KIND_LINK, (const void **)&c->host_link));
     TW_TRY(refer(l, &c->item, "die_link", c->die_link_name, TW_KIND_LINK, (const void **)&c->die_link));
     TW_TRY(refer(l, &c->item, "package", c->package_name, TW_KIND_PACKAGE, (const void **)&c->package));
+    TW_TRY(refer(l, &c->item, "host", c->host_name, TW_KIND_CHIP, (const void **)&c->host));
+    if (c->host && c->host->kind != TW_CHIP_CPU)
+        return wrong(&c->item, "host", "'%s' is no chip of kind cpu", c->host_name);
     TW_TRY(refer(l, &c->item, "fit", c->fit_name, TW_KIND_FIT, (const void **)&c->fit));
     if (!c->fit)
         c->fit = (const tw_fit *)(const void *)tw_library_find(l, TW_KIND_FIT, "generic");

@@ -17,6 +17,7 @@ typedef struct tw_device {
     double bandwidth;             /* byte/s, data sheet */
     double stream, norm, softmax; /* byte/s reached, by class */
     double cache_bytes, units;
+    double host_speed;
 } tw_device;
 
 /* `fit`: the constants to use, NULL: the chip's own. `power_cap`: share of TDP, 1: none. */

@@ -96,6 +96,7 @@ tw_device tw_device_of(const tw_chip *chip, const tw_fit *fit, double power_cap)
     d.softmax = bandwidth * f->softmax;
     d.cache_bytes = isnan(chip->l2) ? 0 : chip->l2;
     d.units = isnan(chip->units) ? 128 : chip->units;
+    d.host_speed = chip->host && !isnan(chip->host->speed) ? chip->host->speed : 1;
     return d;
 }
 

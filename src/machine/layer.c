@@ -373,7 +373,7 @@ tw_layer_cost tw_layer_compute(const tw_planner *p, const tw_strategy *s)
 {
     tw_layer_cost c = {0};
     walk forward = start(p, s), backward = start(p, s), again = start(p, s);
-    double host = p->device.fit->host_call * p->work.software->host_share;
+    double host = p->work.software->call / p->device.host_speed;
     whole_layer(&forward, false, s);
     c.forward = device_time(&forward);
     c.host_forward = forward.calls * host;

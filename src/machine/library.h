@@ -110,7 +110,7 @@ typedef struct tw_fit {
     double gap;                   /* between two kernels of a queue */
     double ramp;                  /* of one kernel until memory streams at full rate */
     double call_gemm, call_pointwise, call_norm, call_softmax; /* one call alone, through a framework */
-    double host_call; /* the host's work for one operation of an eager framework */
+
     double attention_forward, attention_backward, attention_8; /* share of the 16-bit (8-bit) peak in fused attention */
     double vector;         /* share of the vector peak that arithmetic outside the matrix engine reaches */
     double cache_read;     /* share of the memory bandwidth that attention reads its cache at */
@@ -139,15 +139,18 @@ typedef struct tw_chip {
     int mirrored;     /* -1 unknown, 0, 1: the die joins a copy of itself */
     double year, dies, die_area, transistors, units, clock, peak[TW_PEAKS], l2, l1;
     double sockets, io_dies, io_die_area, defects;
+    double speed; /* of one core, EPYC 7742's is 1 (central processors) */
     double memory_stacks, memory_bytes, memory_bandwidth, tdp;
     double links, link_bandwidth, host_bandwidth;
     double package_area, package_area_low, package_area_high, price, price_low, price_high, parts_price;
-    const char *process_name, *memory_name, *link_name, *host_link_name, *package_name, *fit_name, *die_link_name;
+    const char *process_name, *memory_name, *link_name, *host_link_name, *package_name, *fit_name, *die_link_name,
+        *host_name;
     const tw_process *process;
     const tw_memory *memory;
     const tw_link *link, *host_link, *die_link;
     const tw_package *package;
     const tw_fit *fit;
+    const struct tw_chip *host; /* that usually drives it */
 } tw_chip;
 
 typedef enum {
@@ -213,7 +216,7 @@ typedef struct tw_software {
     double optimiser_bytes;     /* memory traffic of updating one parameter */
     double state_bytes;         /* optimiser state of one parameter: master copy and moments */
     double main_gradient_bytes; /* of an element as it is kept */
-    double host_share;       /* of a call's host work that an operation of training costs; 0: launches are captured */
+    double call;          /* host's work for one operation, on a core of speed 1; 0: launches are captured */
     double step_overhead;    /* of a step: data loading, clipping, logging */
     double checkpoint_calls; /* operations of the host that recomputing a whole layer costs beside the layer's own */
     double prompt_calls;     /* operations of the host that a prompt costs an attention layer beside those of a token */

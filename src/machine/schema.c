@@ -135,7 +135,7 @@ static const tw_field fit_fields[] = {
     NUM(tw_fit, call_pointwise, TIME, 0, 1e-2, "the same, pointwise"),
     NUM(tw_fit, call_norm, TIME, 0, 1e-2, "the same, normalisation"),
     NUM(tw_fit, call_softmax, TIME, 0, 1e-2, "the same, softmax"),
-    NUM(tw_fit, host_call, TIME, 0, 1e-2, "the host's work for one operation of an eager framework"),
+
     NUM(tw_fit, attention_forward, NONE, 0.01, 1.2, "share of the 16-bit peak in fused attention, forward"),
     NUM(tw_fit, attention_backward, NONE, 0.01, 1.2, "the same, backward"),
     NUM(tw_fit, attention_8, NONE, 0.01, 1.2, "share of the 8-bit peak in fused attention"),
@@ -188,6 +188,8 @@ static const tw_field chip_fields[] = {
     NUM(tw_chip, package_area, AREA, 1, 1e7, "as published; may be a range"),
     NUM(tw_chip, price, MONEY, 1, 1e9, "as published; may be a range"),
     NUM(tw_chip, parts_price, MONEY, 1, 1e9, "cost of its parts, as published"),
+    REF(tw_chip, "host", host_name, "the [chip] of kind cpu that usually drives it"),
+    NUM(tw_chip, speed, NONE, 0.05, 20, "central processors: of one core; EPYC-7742 is 1"),
     REF(tw_chip, "fit", fit_name, "a [fit]: the constants of its family (generic)"),
 };
 
@@ -295,7 +297,7 @@ static const tw_field software_fields[] = {
     NUM(tw_software, optimiser_bytes, NONE, 0, 100, "memory traffic of updating one parameter"),
     NUM(tw_software, state_bytes, NONE, 0, 32, "optimiser state of one parameter"),
     NUM(tw_software, main_gradient_bytes, NONE, 0, 8, "bytes of a gradient element as it is kept"),
-    NUM(tw_software, host_share, NONE, 0, 4, "host work of an operation of training, over that of a framework call"),
+    NUM(tw_software, call, TIME, 0, 1e-2, "the host's work for one operation, on a core of speed 1"),
     NUM(tw_software, step_overhead, TIME, 0, 10, "of a step: loading, clipping, logging"),
     NUM(tw_software, checkpoint_calls, NONE, 0, 1000,
         "operations of the host that recomputing a whole layer costs beside the layer's own"),
