@@ -113,8 +113,9 @@ typedef struct tw_fit {
 
     double attention_forward, attention_backward, attention_8; /* share of the 16-bit (8-bit) peak in fused attention */
     double vector;         /* share of the vector peak that arithmetic outside the matrix engine reaches */
-    double cache_read;     /* share of the memory bandwidth that attention reads its cache at */
-    double cache;          /* bandwidth of the last cache level over that of memory */
+
+    double cache_read;     /* of the rate at which software reads its cache in attention */
+    double cache; /* bandwidth of the last cache level over that of memory */
     double power_exponent; /* clock = cap^exponent where power limits it */
     double idle_power;     /* share of TDP */
     double energy_flop;    /* of a 16-bit matrix operation */
@@ -219,6 +220,7 @@ typedef struct tw_software {
     double call;          /* host's work for one operation, on a core of speed 1; 0: launches are captured */
     double step_overhead;    /* of a step: data loading, clipping, logging */
     double checkpoint_calls; /* operations of the host that recomputing a whole layer costs beside the layer's own */
+    double cache_read;       /* share of the memory bandwidth that attention reads its cache at */
     double prompt_calls;     /* operations of the host that a prompt costs an attention layer beside those of a token */
     int unfused_prompt;      /* a prompt's scores go through memory */
     int rings;               /* collectives never use the switch's adders */

@@ -140,7 +140,8 @@ static const tw_field fit_fields[] = {
     NUM(tw_fit, attention_backward, NONE, 0.01, 1.2, "the same, backward"),
     NUM(tw_fit, attention_8, NONE, 0.01, 1.2, "share of the 8-bit peak in fused attention"),
     NUM(tw_fit, vector, NONE, 0.01, 1.2, "share of the vector peak that other arithmetic reaches"),
-    NUM(tw_fit, cache_read, NONE, 0.05, 1, "share of the memory bandwidth that attention reads its cache at"),
+
+    NUM(tw_fit, cache_read, NONE, 0.05, 1, "of the rate at which software reads its cache in attention"),
     NUM(tw_fit, cache, NONE, 1, 100, "bandwidth of the last cache level over that of memory"),
     NUM(tw_fit, power_exponent, NONE, 0.05, 1, "clock = (power cap / TDP)^this"),
     NUM(tw_fit, idle_power, NONE, 0, 1, "share of TDP"),
@@ -301,6 +302,7 @@ static const tw_field software_fields[] = {
     NUM(tw_software, step_overhead, TIME, 0, 10, "of a step: loading, clipping, logging"),
     NUM(tw_software, checkpoint_calls, NONE, 0, 1000,
         "operations of the host that recomputing a whole layer costs beside the layer's own"),
+    NUM(tw_software, cache_read, NONE, 0.05, 1, "share of the memory bandwidth that attention reads its cache at"),
     NUM(tw_software, prompt_calls, NONE, 0, 1000,
         "operations of the host that a prompt costs an attention layer beside a token's"),
     YES(tw_software, unfused_prompt, "engines: a prompt's scores go through memory"),
