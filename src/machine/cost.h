@@ -13,7 +13,6 @@ typedef struct tw_device {
     double clock;                 /* 1, less under a power cap */
     double sustained;             /* of its 16-bit matrix rate; 1 for a moment's work */
     double matrix[TW_PEAKS];      /* FLOP/s of large products, by operand type */
-    double vector;                /* FLOP/s outside the matrix engine */
     double bandwidth;             /* byte/s, data sheet */
     double stream, norm, softmax; /* byte/s reached, by class */
     double cache_bytes, units;

@@ -89,7 +89,6 @@ tw_device tw_device_of(const tw_chip *chip, const tw_fit *fit, double power_cap)
                        : eight ? f->mma_8 * f->sustained_8
                                : f->mma_16 * f->sustained);
     }
-    d.vector = peak_of(chip, TW_PEAK_FP32) * f->vector * d.clock;
     d.bandwidth = bandwidth;
     d.stream = bandwidth * f->stream;
     d.norm = bandwidth * f->norm;

@@ -114,7 +114,8 @@ static void cached_attention(walk *w)
         double scores = sequences * m->heads / w->tensor * fresh * held * w->element;
         arithmetic += tw_pass_time(w->d, TW_PASS_NORM, 2 * scores) + tw_pass_time(w->d, TW_PASS_STREAM, 2 * scores);
     }
-    double reading = w->d->fit->gap + w->d->fit->ramp + bytes / (w->d->bandwidth * w->software->cache_read * w->d->fit->cache_read);
+    double reading =
+        w->d->fit->gap + w->d->fit->ramp + bytes / (w->d->bandwidth * w->software->cache_read * w->d->fit->cache_read);
     w->attention += w->weight * TW_MAX(arithmetic, reading);
     w->calls +=
         w->weight * (2 + (fresh > 1 ? w->software->prompt_calls : 0)); /* the cache is written by a kernel of its own */

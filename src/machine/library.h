@@ -50,7 +50,8 @@ typedef struct tw_process {
 /* One stack, channel or module of memory. */
 typedef struct tw_memory {
     tw_item item;
-    double year, pin_rate, pins, bandwidth, capacity, price, energy, latency, footprint, achieved;
+    double year, pin_rate, pins, bandwidth, capacity, price, energy, latency, footprint, footprint_low, footprint_high,
+        achieved;
 } tw_memory;
 
 typedef enum {
@@ -112,13 +113,11 @@ typedef struct tw_fit {
     double call_gemm, call_pointwise, call_norm, call_softmax; /* one call alone, through a framework */
 
     double attention_forward, attention_backward, attention_8; /* share of the 16-bit (8-bit) peak in fused attention */
-    double vector;         /* share of the vector peak that arithmetic outside the matrix engine reaches */
 
     double cache_read;     /* of the rate at which software reads its cache in attention */
-    double cache; /* bandwidth of the last cache level over that of memory */
+    double cache;          /* bandwidth of the last cache level over that of memory */
     double power_exponent; /* clock = cap^exponent where power limits it */
     double idle_power;     /* share of TDP */
-    double energy_flop;    /* of a 16-bit matrix operation */
 } tw_fit;
 
 typedef enum { TW_CHIP_PRODUCT, TW_CHIP_HYPOTHESIS, TW_CHIP_CPU } tw_chip_kind;
@@ -138,7 +137,7 @@ typedef struct tw_chip {
     tw_item item;
     int kind, layout; /* tw_chip_kind, tw_layout */
     int mirrored;     /* -1 unknown, 0, 1: the die joins a copy of itself */
-    double year, dies, die_area, transistors, units, clock, peak[TW_PEAKS], l2, l1;
+    double year, dies, die_area, transistors, units, units_made, repairable, clock, peak[TW_PEAKS], l2, l1;
     double sockets, io_dies, io_die_area, defects;
     double speed; /* of one core, EPYC 7742's is 1 (central processors) */
     double memory_stacks, memory_bytes, memory_bandwidth, tdp;
@@ -217,13 +216,13 @@ typedef struct tw_software {
     double optimiser_bytes;     /* memory traffic of updating one parameter */
     double state_bytes;         /* optimiser state of one parameter: master copy and moments */
     double main_gradient_bytes; /* of an element as it is kept */
-    double call;          /* host's work for one operation, on a core of speed 1; 0: launches are captured */
-    double step_overhead;    /* of a step: data loading, clipping, logging */
-    double checkpoint_calls; /* operations of the host that recomputing a whole layer costs beside the layer's own */
-    double cache_read;       /* share of the memory bandwidth that attention reads its cache at */
-    double prompt_calls;     /* operations of the host that a prompt costs an attention layer beside those of a token */
-    int unfused_prompt;      /* a prompt's scores go through memory */
-    int rings;               /* collectives never use the switch's adders */
+    double call;                /* host's work for one operation, on a core of speed 1; 0: launches are captured */
+    double step_overhead;       /* of a step: data loading, clipping, logging */
+    double checkpoint_calls;    /* operations of the host that recomputing a whole layer costs beside the layer's own */
+    double cache_read;          /* share of the memory bandwidth that attention reads its cache at */
+    double prompt_calls; /* operations of the host that a prompt costs an attention layer beside those of a token */
+    int unfused_prompt;  /* a prompt's scores go through memory */
+    int rings;           /* collectives never use the switch's adders */
     int dropout, flat_gather; /* flat_gather: ZeRO-3 fetches parameters device by device, blind to nodes */
 } tw_software;
 

@@ -47,9 +47,7 @@ double tw_held_micro_batches(const tw_planner *p, const tw_strategy *s)
     switch (s->schedule) {
     case TW_SCHEDULE_GPIPE:
         return m;
-    case TW_SCHEDULE_ZERO_BUBBLE: /* ZB-H2 holds nearly twice as many */
-        return TW_MIN(m, 2 * stages - 1);
-    default:
+    default: /* zero bubble (ZB-H1) holds as many as 1F1B */
         return TW_MIN(m, stages) * (v > 1 ? 1 + (stages - 1) / (stages * v) : 1);
     }
 }

@@ -139,13 +139,11 @@ static const tw_field fit_fields[] = {
     NUM(tw_fit, attention_forward, NONE, 0.01, 1.2, "share of the 16-bit peak in fused attention, forward"),
     NUM(tw_fit, attention_backward, NONE, 0.01, 1.2, "the same, backward"),
     NUM(tw_fit, attention_8, NONE, 0.01, 1.2, "share of the 8-bit peak in fused attention"),
-    NUM(tw_fit, vector, NONE, 0.01, 1.2, "share of the vector peak that other arithmetic reaches"),
 
     NUM(tw_fit, cache_read, NONE, 0.05, 1, "of the rate at which software reads its cache in attention"),
     NUM(tw_fit, cache, NONE, 1, 100, "bandwidth of the last cache level over that of memory"),
     NUM(tw_fit, power_exponent, NONE, 0.05, 1, "clock = (power cap / TDP)^this"),
     NUM(tw_fit, idle_power, NONE, 0, 1, "share of TDP"),
-    NUM(tw_fit, energy_flop, ENERGY_FLOP, 1e-15, 1e-9, "of a 16-bit matrix operation"),
 };
 
 static const tw_field chip_fields[] = {
@@ -163,6 +161,9 @@ static const tw_field chip_fields[] = {
     CNT(tw_chip, sockets, 1, 64, "packages that act as one chip"),
     NUM(tw_chip, transistors, NONE, 1e6, 1e14, ""),
     CNT(tw_chip, units, 1, 1e7, "SMs, compute units, cores"),
+    CNT(tw_chip, units_made, 1, 1e7, "of them on the die; the difference may be broken"),
+    NUM(tw_chip, repairable, NONE, 0, 1,
+        "share of the die where a defect costs one unit only (0.7 where units_made is given)"),
     NUM(tw_chip, clock, FREQUENCY, 1e7, 1e10, "that the peaks are stated at"),
     PEAK("fp64", TW_PEAK_FP64),
     PEAK("fp32", TW_PEAK_FP32),
@@ -405,20 +406,25 @@ static tw_status read_number(const tw_field *f, const tw_section *s, const tw_en
     return TW_OK;
 }
 
-/* The two values that are published as ranges keep both ends. */
+/* Values that are published as ranges keep both ends. */
+static const struct {
+    tw_item_kind kind;
+    size_t value, low, high;
+} ranges[] = {
+    {TW_KIND_CHIP, offsetof(tw_chip, price), offsetof(tw_chip, price_low), offsetof(tw_chip, price_high)},
+    {TW_KIND_CHIP, offsetof(tw_chip, package_area), offsetof(tw_chip, package_area_low),
+     offsetof(tw_chip, package_area_high)},
+    {TW_KIND_MEMORY, offsetof(tw_memory, footprint), offsetof(tw_memory, footprint_low),
+     offsetof(tw_memory, footprint_high)},
+};
+
 static void keep_range(tw_item_kind kind, const tw_field *f, const tw_quantity *q, void *item)
 {
-    tw_chip *c = item;
-    if (kind != TW_KIND_CHIP)
-        return;
-    if (f->offset == offsetof(tw_chip, price)) {
-        c->price_low = q->low;
-        c->price_high = q->high;
-    }
-    if (f->offset == offsetof(tw_chip, package_area)) {
-        c->package_area_low = q->low;
-        c->package_area_high = q->high;
-    }
+    for (size_t i = 0; i < TW_COUNT(ranges); i++)
+        if (ranges[i].kind == kind && ranges[i].value == f->offset) {
+            *(double *)(void *)((char *)item + ranges[i].low) = q->low;
+            *(double *)(void *)((char *)item + ranges[i].high) = q->high;
+        }
 }
 
 tw_status tw_schema_read(tw_item_kind kind, const tw_section *s, const tw_entry *e, tw_arena *arena, void *item)

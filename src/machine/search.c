@@ -11,6 +11,7 @@
 #include <math.h>
 
 #include "machine/internal.h"
+#include "machine/money.h"
 
 const char *tw_objective_name(tw_objective o)
 {
@@ -20,8 +21,10 @@ const char *tw_objective_name(tw_objective o)
 
 tw_search_space tw_search_everything(void)
 {
-    return (tw_search_space){
-        .fixed = {.zero = -1, .recompute = -1, .schedule = -1, .offload = -1}, .sequence_parallel = -1, .keep = 8};
+    return (tw_search_space){.fixed = {.zero = -1, .recompute = -1, .schedule = -1, .offload = -1},
+                             .sequence_parallel = -1,
+                             .pue = 1,
+                             .keep = 8};
 }
 
 typedef struct search {
@@ -33,26 +36,46 @@ typedef struct search {
     tw_strategy s;
 } search;
 
-double tw_search_score(const tw_planner *p, const tw_search_space *space, const tw_step *step, double devices)
+double tw_step_joules(const tw_planner *p, const tw_search_space *space, const tw_step *step, double devices)
 {
-    switch (space->objective) {
-    case TW_OBJECTIVE_MONEY:
-        return step->time * devices * space->usd_per_device_second;
-    case TW_OBJECTIVE_ENERGY:
-        return tw_step_energy(p, step, devices, space->joule_overhead);
-    default:
-        return step->time;
-    }
+    return space->pue * tw_step_energy(p, step, devices, space->overhead_power);
 }
 
-/* A bound on time as a bound on the score: energy grows with work and time, work alone is its floor. */
+double tw_step_dollars(const tw_planner *p, const tw_search_space *space, const tw_step *step, double devices)
+{
+    return step->time * devices * space->rent + tw_step_joules(p, space, step, devices) * space->electricity;
+}
+
+void tw_search_prices(tw_search_space *space, const tw_library *l, const tw_machine *m)
+{
+    tw_machine_cost c = tw_machine_cost_of(l, m);
+    const tw_economy *e = tw_library_economy(l);
+    space->rent = isnan(c.rent) ? 0 : c.rent;
+    space->overhead_power = isnan(m->overhead_power) ? 0 : m->overhead_power;
+    space->pue = !isnan(m->pue) ? m->pue : e && !isnan(e->pue) ? e->pue : 1;
+    space->electricity = e ? e->electricity : 0;
+}
+
+/* Energy needs the bytes on every link, which are counted for it alone. */
+static double score(search *x, tw_step *step)
+{
+    if (x->space->objective == TW_OBJECTIVE_TIME)
+        return step->time;
+    tw_step_account(x->p, &x->s, step);
+    return x->space->objective == TW_OBJECTIVE_MONEY ? tw_step_dollars(x->p, x->space, step, x->devices)
+                                                     : tw_step_joules(x->p, x->space, step, x->devices);
+}
+
+/* A bound on time as a bound on the score: work costs something too, idling for that long is the floor. */
 static double score_floor(const search *x, double time)
 {
-    switch (x->space->objective) {
+    const tw_search_space *space = x->space;
+    double idle = space->pue * tw_idle_energy(x->p, time, x->devices, space->overhead_power);
+    switch (space->objective) {
     case TW_OBJECTIVE_MONEY:
-        return time * x->devices * x->space->usd_per_device_second;
+        return time * x->devices * space->rent + idle * space->electricity;
     case TW_OBJECTIVE_ENERGY:
-        return tw_idle_energy(x->p, time, x->devices, x->space->joule_overhead);
+        return idle;
     default:
         return time;
     }
@@ -104,7 +127,7 @@ static void evaluate(search *x)
         return;
     tw_planner_train(x->p, &x->s, &step);
     x->result->evaluated++;
-    keep(x, &step, tw_search_score(x->p, x->space, &step, x->devices));
+    keep(x, &step, score(x, &step));
 }
 
 /* ---- the choices, innermost first ---- */

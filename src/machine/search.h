@@ -17,8 +17,10 @@ typedef struct tw_search_space {
     bool ignore_memory;    /* plans that don't fit count too */
     bool exhaustive;       /* evaluate everything: what the tests compare with */
     tw_objective objective;
-    double usd_per_device_second, joule_overhead; /* rent; power beside the chip, W */
-    int keep;                                     /* how many of the best to return, at most TW_SEARCH_MOST */
+    /* What money and energy are asked at: USD a device and second without electricity, W beside each chip, power of the
+     * site over that of the machine, USD/J. tw_search_prices sets them. */
+    double rent, overhead_power, pue, electricity;
+    int keep; /* how many of the best to return, at most TW_SEARCH_MOST */
 } tw_search_space;
 
 enum { TW_SEARCH_MOST = 64 };
@@ -45,10 +47,13 @@ typedef struct tw_search_result {
 
 tw_search_space tw_search_everything(void); /* all free, time, all devices, 8 kept */
 
+void tw_search_prices(tw_search_space *space, const tw_library *l, const tw_machine *machine);
+
 /* error: TW_ERR_VALUE when nothing fits: which memory, by how much. */
 tw_status tw_search(tw_planner *p, const tw_search_space *space, tw_search_result *result);
 
-/* Scores one strategy as the search does. */
-double tw_search_score(const tw_planner *p, const tw_search_space *space, const tw_step *step, double devices);
+/* Joules and dollars of a step that was accounted (tw_step_account), the site's overhead included. */
+double tw_step_joules(const tw_planner *p, const tw_search_space *space, const tw_step *step, double devices);
+double tw_step_dollars(const tw_planner *p, const tw_search_space *space, const tw_step *step, double devices);
 
 #endif

@@ -142,27 +142,19 @@ tw_status tw_strategy_check(const tw_planner *p, const tw_strategy *s)
 
 /* ---- the step ---- */
 
-/* Communication beside compute: what cannot hide is seen, and what hides slows compute a little. */
-typedef struct beside {
-    double seen, hidden;
-} beside;
-
-static beside overlap(double communication, double compute, double share)
+/* What cannot hide is seen, and what hides slows compute a little. */
+static tw_beside overlap(double communication, double compute, double share)
 {
     double hidden = TW_MIN(communication * share, compute);
-    return (beside){communication - hidden, hidden};
+    return (tw_beside){communication - hidden, hidden};
 }
 
-typedef struct stage_time {
-    double compute, host, tensor, expert, context, hidden; /* of one micro-batch, forward and backward */
-} stage_time;
-
 /* One direction of one layer. */
-static void add_direction(stage_time *t, const tw_software *w, double device, double host, double tensor, double expert,
-                          double context)
+static void add_direction(tw_stage_time *t, const tw_software *w, double device, double host, double tensor,
+                          double expert, double context)
 {
-    beside x = overlap(tensor, device, w->tensor_hidden), e = overlap(expert, device - x.hidden, w->expert_hidden),
-           c = overlap(context, device - x.hidden - e.hidden, w->context_hidden);
+    tw_beside x = overlap(tensor, device, w->tensor_hidden), e = overlap(expert, device - x.hidden, w->expert_hidden),
+              c = overlap(context, device - x.hidden - e.hidden, w->context_hidden);
     double hidden = x.hidden + e.hidden + c.hidden, compute = device + w->interference * hidden;
     double seen = x.seen + e.seen + c.seen;
     t->compute += compute;
@@ -173,34 +165,29 @@ static void add_direction(stage_time *t, const tw_software *w, double device, do
     t->hidden += hidden;
 }
 
-static double stage_sum(const stage_time *t)
+static double stage_sum(const tw_stage_time *t)
 {
     return t->compute + t->host + t->tensor + t->expert + t->context;
 }
 
-/* Work at the pipeline's ends, of one micro-batch: embedding on the first stage; head and loss on the last. */
-typedef struct ends_time {
-    double first, last, flops;
-} ends_time;
-
-static ends_time ends(const tw_planner *p, const tw_strategy *s)
+/* Work at the pipeline's ends, of one micro-batch: embedding on the first stage; head and loss on the last. Returns
+ * FLOPs. */
+static double ends(const tw_planner *p, const tw_strategy *s, double *first, double *last)
 {
     const tw_model *m = p->work.model;
     const tw_device *d = &p->device;
     double tokens = s->micro_batch * p->work.sequence / s->context, vocab = m->vocab / s->tensor;
     double spread = s->sequence_parallel ? s->tensor : 1, logits = tokens * vocab, heads = 1 + m->extra_layers;
     tw_peak type = tw_peak_bytes(p->work.type) < 2 ? TW_PEAK_BF16 : p->work.type; /* the head stays wide */
-    ends_time e = {0};
-    e.first = 3 * tw_pass_time(d, TW_PASS_STREAM, 3 * tokens * m->hidden * 2 / spread);
+    *first = 3 * tw_pass_time(d, TW_PASS_STREAM, 3 * tokens * m->hidden * 2 / spread);
     if (p->work.software->dropout == 1)
-        e.first += 2 * tw_pass_time(d, TW_PASS_STREAM, 5 * tokens * m->hidden / spread);
-    e.last = tw_gemm_time(d, type, tokens, vocab, m->hidden, 1) + tw_gemm_time(d, type, tokens, m->hidden, vocab, 1) +
-             tw_gemm_time(d, type, vocab, m->hidden, tokens, 1);
-    e.last += 4 * tw_pass_time(d, TW_PASS_STREAM, 4 * logits); /* to 32 bits, maximum, exponentials, gradient */
-    e.last += 2 * tw_pass_time(d, TW_PASS_NORM, 3 * tokens * m->hidden * 2 / spread);
-    e.last *= heads;
-    e.flops = 6 * tokens * vocab * m->hidden * heads;
-    return e;
+        *first += 2 * tw_pass_time(d, TW_PASS_STREAM, 5 * tokens * m->hidden / spread);
+    *last = tw_gemm_time(d, type, tokens, vocab, m->hidden, 1) + tw_gemm_time(d, type, tokens, m->hidden, vocab, 1) +
+            tw_gemm_time(d, type, vocab, m->hidden, tokens, 1);
+    *last += 4 * tw_pass_time(d, TW_PASS_STREAM, 4 * logits); /* to 32 bits, maximum, exponentials, gradient */
+    *last += 2 * tw_pass_time(d, TW_PASS_NORM, 3 * tokens * m->hidden * 2 / spread);
+    *last *= heads;
+    return 6 * tokens * vocab * m->hidden * heads;
 }
 
 /* One send of a micro-batch's activations to the next stage. */
@@ -243,9 +230,14 @@ typedef struct data_time {
     double once_forward, once_backward; /* of a step, beside forward or backward */
 } data_time;
 
-/* Gradients and parameters between replicas. */
-static data_time replicas(const tw_planner *p, const tw_strategy *s, double dense, double experts,
-                          double bytes[TW_TIERS])
+static void count_bytes(const tw_group *g, tw_collective what, double size, double *bytes)
+{
+    if (bytes)
+        tw_collective_bytes(g, what, size, bytes);
+}
+
+/* Gradients and parameters between replicas. `bytes`: what that puts on the links of each tier, NULL: not counted. */
+static data_time replicas(const tw_planner *p, const tw_strategy *s, double dense, double experts, double *bytes)
 {
     const tw_software *w = p->work.software;
     double d = (double)s->data * s->context, de = TW_MAX(1.0, floor(d * s->tensor / s->expert));
@@ -262,29 +254,30 @@ static data_time replicas(const tw_planner *p, const tw_strategy *s, double dens
                              : tw_collective_time(p->machine, &g, TW_REDUCE_SCATTER, reduced, TW_ALGORITHM_AUTO);
         t.every = 2 * gather;
         t.scatter = scatter;
-        tw_collective_bytes(&g, TW_ALL_GATHER, 2 * 2 * dense, bytes);
-        tw_collective_bytes(&g, TW_REDUCE_SCATTER, reduced, bytes);
+        count_bytes(&g, TW_ALL_GATHER, 2 * 2 * dense, bytes);
+        count_bytes(&g, TW_REDUCE_SCATTER, reduced, bytes);
     } else if (s->zero >= 1) {
         double scatter = tw_collective_time(p->machine, &g, TW_REDUCE_SCATTER, reduced, TW_ALGORITHM_AUTO);
         t.once_forward = tw_collective_time(p->machine, &g, TW_ALL_GATHER, 2 * dense, TW_ALGORITHM_AUTO);
         (s->zero == 2 && s->pipeline == 1) ? (t.scatter = scatter) : (t.once_backward = scatter);
-        tw_collective_bytes(&g, TW_ALL_GATHER, 2 * dense, bytes);
-        tw_collective_bytes(&g, TW_REDUCE_SCATTER, reduced, bytes);
+        count_bytes(&g, TW_ALL_GATHER, 2 * dense, bytes);
+        count_bytes(&g, TW_REDUCE_SCATTER, reduced, bytes);
     } else {
         t.once_backward = tw_collective_time(p->machine, &g, TW_ALL_REDUCE, reduced, TW_ALGORITHM_AUTO);
-        tw_collective_bytes(&g, TW_ALL_REDUCE, reduced, bytes);
+        count_bytes(&g, TW_ALL_REDUCE, reduced, bytes);
     }
     if (experts > 0 && de > 1) {
         t.once_backward += tw_collective_time(p->machine, &e, s->zero ? TW_REDUCE_SCATTER : TW_ALL_REDUCE,
                                               w->gradient_bytes * experts, TW_ALGORITHM_AUTO);
         if (s->zero)
             t.once_forward += tw_collective_time(p->machine, &e, TW_ALL_GATHER, 2 * experts, TW_ALGORITHM_AUTO);
-        tw_collective_bytes(&e, TW_ALL_REDUCE, w->gradient_bytes * experts, bytes);
+        count_bytes(&e, TW_ALL_REDUCE, w->gradient_bytes * experts, bytes);
     }
     return t;
 }
 
-static double update_time(const tw_planner *p, const tw_strategy *s, double dense, double experts, tw_step *step)
+static double update_time(const tw_planner *p, const tw_strategy *s, double dense, double experts, double *offload,
+                          double *bytes)
 {
     const tw_software *w = p->work.software;
     double d = (double)s->data * s->context, de = TW_MAX(1.0, d * s->tensor / s->expert);
@@ -295,15 +288,15 @@ static double update_time(const tw_planner *p, const tw_strategy *s, double dens
         double memory = p->machine->host && !isnan(p->machine->host->memory_bandwidth)
                             ? p->machine->host->memory_bandwidth * 0.8
                             : 150e9;
-        step->offload = owned * (w->main_gradient_bytes + 2) / link + owned * 28 / (memory / per_host);
+        *offload = owned * (w->main_gradient_bytes + 2) / link + owned * 28 / (memory / per_host);
         return 0;
     }
-    step->memory_bytes += owned * w->optimiser_bytes;
+    *bytes = owned * w->optimiser_bytes;
     return owned * w->optimiser_bytes / p->device.stream;
 }
 
-/* Time of the pipeline with `stage` for most stages, `first` and `last` more at its ends. */
-static double pipeline_time(const tw_strategy *s, double m, double stage, const ends_time *e, double *bubble)
+/* Time of the pipeline with `stage` for most stages, more at its ends. */
+static double pipeline_time(const tw_strategy *s, double m, double stage, const tw_step_parts *e, double *bubble)
 {
     double p = s->pipeline, slowest = stage + (p == 1 ? e->first + e->last : TW_MAX(e->first, e->last));
     double all = p * stage + e->first + e->last, work = m * slowest, fill = all - slowest;
@@ -315,55 +308,78 @@ static double pipeline_time(const tw_strategy *s, double m, double stage, const 
     return work + fill;
 }
 
-tw_status tw_planner_train(tw_planner *p, const tw_strategy *s, tw_step *step)
+/* First and last stage add the gradients of the embedding that they share. */
+static double tied_time(const tw_planner *p, const tw_strategy *s)
+{
+    const tw_model *m = p->work.model;
+    if (!m->tied || s->pipeline == 1)
+        return 0;
+    tw_group pair = tw_group_of(p->machine, 2, (double)s->tensor * s->context * s->data);
+    double bytes = p->work.software->gradient_bytes * m->vocab * m->hidden / s->tensor;
+    return tw_collective_time(p->machine, &pair, TW_ALL_REDUCE, bytes, TW_ALGORITHM_AUTO);
+}
+
+static tw_beside to_beside(double seen, double hidden)
+{
+    return (tw_beside){seen, hidden};
+}
+
+tw_step_parts tw_step_divide(tw_planner *p, const tw_strategy *s)
 {
     const tw_layer_cost *layer = tw_planner_layer(p, s);
     const tw_software *w = p->work.software;
     const tw_model *model = p->work.model;
-    double m = tw_micro_batches(p, s), layers = model->layers / s->pipeline, most = tw_stage_layers(model, s);
-    stage_time one = {0};
-    *step = (tw_step){.micro_batches = m};
-    add_direction(&one, w, layer->forward, layer->host_forward, layer->tensor_forward, layer->expert_forward,
+    double layers = model->layers / s->pipeline;
+    tw_step_parts x = {.micro_batches = tw_micro_batches(p, s), .layers = tw_stage_layers(model, s)};
+    add_direction(&x.forward, w, layer->forward, layer->host_forward, layer->tensor_forward, layer->expert_forward,
                   layer->context_forward);
-    add_direction(&one, w, layer->backward + layer->again, layer->host_backward + layer->host_again,
+    add_direction(&x.backward, w, layer->backward + layer->again, layer->host_backward + layer->host_again,
                   layer->tensor_backward + layer->tensor_again, layer->expert_backward, layer->context_backward);
-    ends_time end = ends(p, s);
-    double send = s->pipeline > 1 ? send_time(p, s) : 0, stage = most * stage_sum(&one);
-    beside sends = overlap(2 * send * s->chunks, stage, w->pipeline_hidden);
+    ends(p, s, &x.first, &x.last);
+    double stage = x.layers * (stage_sum(&x.forward) + stage_sum(&x.backward));
+    double send = s->pipeline > 1 ? 2 * send_time(p, s) * s->chunks : 0;
     double experts, dense = tw_device_parameters(p, s, &experts);
-    data_time data = replicas(p, s, dense, experts, step->link_bytes);
-    beside every = overlap(data.every, stage, w->gather_hidden),
-           scattered = overlap(data.scatter, stage - every.hidden, w->data_hidden);
-    every.seen += scattered.seen;
-    every.hidden += scattered.hidden;
-    stage += sends.seen + every.seen + w->interference * (sends.hidden + every.hidden);
-    step->time = pipeline_time(s, m, stage, &end, &step->bubble);
-    beside forward = overlap(data.once_forward, layers * layer->forward, w->data_hidden),
-           backward = overlap(data.once_backward, layers * layer->backward, w->data_hidden);
-    step->data = forward.seen + backward.seen + m * every.seen;
-    step->overlapped = m * (most * one.hidden + sends.hidden + every.hidden) + forward.hidden + backward.hidden;
-    step->optimiser = update_time(p, s, dense, experts, step);
-    step->time += forward.seen + backward.seen + step->optimiser + step->offload + w->step_overhead +
-                  w->interference * (forward.hidden + backward.hidden);
-    if (model->tied && s->pipeline > 1) { /* first and last stage add the gradients of the embedding they share */
-        tw_group pair = tw_group_of(p->machine, 2, (double)s->tensor * s->context * s->data);
-        double shared =
-            tw_collective_time(p->machine, &pair, TW_ALL_REDUCE,
-                               w->gradient_bytes * model->vocab * model->hidden / s->tensor, TW_ALGORITHM_AUTO);
-        step->data += shared;
-        step->time += shared;
-    }
-    step->compute = m * (most * one.compute);
-    step->embedding = m * (s->pipeline == 1 ? end.first + end.last : TW_MAX(end.first, end.last));
-    step->tensor = m * most * one.tensor;
-    step->expert = m * most * one.expert;
-    step->context = m * most * one.context;
-    step->pipeline = m * sends.seen;
-    step->host = m * most * one.host;
+    data_time data = replicas(p, s, dense, experts, NULL);
+    x.sends = overlap(send, stage, w->pipeline_hidden);
+    tw_beside fetched = overlap(data.every, stage, w->gather_hidden),
+              scattered = overlap(data.scatter, stage - fetched.hidden, w->data_hidden);
+    x.every = to_beside(fetched.seen + scattered.seen, fetched.hidden + scattered.hidden);
+    x.gather = overlap(data.once_forward, layers * layer->forward, w->data_hidden);
+    x.reduce = overlap(data.once_backward, layers * layer->backward, w->data_hidden);
+    x.update = update_time(p, s, dense, experts, &x.offload, &x.update_bytes);
+    x.tied = tied_time(p, s);
+    x.overhead = w->step_overhead;
+    x.slowed = w->interference * (x.sends.hidden + x.every.hidden);
+    x.slowed_once = w->interference * (x.gather.hidden + x.reduce.hidden);
+    return x;
+}
+
+tw_status tw_planner_train(tw_planner *p, const tw_strategy *s, tw_step *step)
+{
+    const tw_layer_cost *layer = tw_planner_layer(p, s);
+    tw_step_parts x = tw_step_divide(p, s);
+    double m = x.micro_batches, most = x.layers;
+    double stage = most * (stage_sum(&x.forward) + stage_sum(&x.backward)) + x.sends.seen + x.every.seen + x.slowed;
+    *step = (tw_step){.micro_batches = m};
+    step->time = pipeline_time(s, m, stage, &x, &step->bubble) + x.gather.seen + x.reduce.seen + x.update + x.offload +
+                 x.tied + x.overhead + x.slowed_once;
+    step->data = x.gather.seen + x.reduce.seen + m * x.every.seen + x.tied;
+    step->overlapped = m * (most * (x.forward.hidden + x.backward.hidden) + x.sends.hidden + x.every.hidden) +
+                       x.gather.hidden + x.reduce.hidden;
+    step->optimiser = x.update;
+    step->offload = x.offload;
+    step->other = x.overhead + m * x.slowed + x.slowed_once;
+    step->compute = m * most * (x.forward.compute + x.backward.compute);
+    step->embedding = m * (s->pipeline == 1 ? x.first + x.last : TW_MAX(x.first, x.last));
+    step->tensor = m * most * (x.forward.tensor + x.backward.tensor);
+    step->expert = m * most * (x.forward.expert + x.backward.expert);
+    step->context = m * most * (x.forward.context + x.backward.context);
+    step->pipeline = m * x.sends.seen;
+    step->host = m * most * (x.forward.host + x.backward.host);
     step->gemm = m * most * layer->gemm;
     step->attention = m * most * layer->attention;
     step->pass = m * most * layer->pass;
-    step->memory_bytes += m * most * layer->bytes;
+    step->memory_bytes = m * most * layer->bytes + x.update_bytes;
     return TW_OK;
 }
 
@@ -374,11 +390,15 @@ void tw_step_account(tw_planner *p, const tw_strategy *s, tw_step *step)
     const tw_model *model = p->work.model;
     double m = step->micro_batches, layers = model->layers / s->pipeline;
     double tokens = s->micro_batch * p->work.sequence / s->context, bytes = tokens * model->hidden * 2;
+    double first, last;
     tw_parts parts = tw_model_parts(model);
     step->model_flops = 3 * p->work.batch * p->work.sequence * tw_model_forward_flops(model, p->work.sequence, true);
     step->hardware_flops = layer->flops * model->layers * m * s->data * s->context * s->tensor +
-                           ends(p, s).flops * m * s->data * s->context * s->tensor;
+                           ends(p, s, &first, &last) * m * s->data * s->context * s->tensor;
     step->memory = tw_planner_memory(p, s);
+    memset(step->link_bytes, 0, sizeof step->link_bytes);
+    double experts, dense = tw_device_parameters(p, s, &experts);
+    replicas(p, s, dense, experts, step->link_bytes);
     if (s->tensor > 1) {
         tw_group g = tw_group_of(p->machine, s->tensor, 1);
         double count = (parts.attention_layers + parts.mixer_layers + parts.dense_layers +

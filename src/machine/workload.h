@@ -80,7 +80,7 @@ typedef struct tw_memory_use {
 /* A step. Seconds on the critical path unless said otherwise. */
 typedef struct tw_step {
     double time;
-    double compute, bubble, tensor, expert, context, pipeline, data, optimiser, host, offload;
+    double compute, bubble, tensor, expert, context, pipeline, data, optimiser, host, offload, other;
     double gemm, attention, pass, embedding; /* device work within compute */
     double model_flops, hardware_flops;      /* of all devices; hardware: recomputation counted */
     double memory_bytes;                     /* traffic of one device's memory */
@@ -89,6 +89,24 @@ typedef struct tw_step {
     double micro_batches;
     tw_memory_use memory;
 } tw_step;
+
+/* A step divided into what its timeline is made of: seconds. */
+typedef struct tw_beside { /* communication beside compute */
+    double seen, hidden;
+} tw_beside;
+typedef struct tw_stage_time { /* one direction of one layer for one micro-batch */
+    double compute, host, tensor, expert, context, hidden;
+} tw_stage_time;
+typedef struct tw_step_parts {
+    double micro_batches, layers; /* of the stage that has most */
+    tw_stage_time forward, backward;
+    double first, last;                     /* more on the first stage (embedding), on the last (head, loss) */
+    tw_beside sends, every;                 /* a micro-batch: to the next stage and back; parameters fetched */
+    tw_beside gather, reduce;               /* a step: parameters before, gradients after */
+    double update, offload, tied, overhead; /* a step */
+    double slowed, slowed_once;             /* compute lost beside hidden communication: a micro-batch, a step */
+    double update_bytes;
+} tw_step_parts;
 
 /* ---- a planner for one workload on one machine ---- */
 
@@ -108,6 +126,7 @@ tw_status tw_strategy_check(const tw_planner *p, const tw_strategy *s);
 
 const tw_layer_cost *tw_planner_layer(tw_planner *p, const tw_strategy *s); /* remembered; NULL: no memory */
 tw_memory_use tw_planner_memory(const tw_planner *p, const tw_strategy *s);
+tw_step_parts tw_step_divide(tw_planner *p, const tw_strategy *s);
 tw_status tw_planner_train(tw_planner *p, const tw_strategy *s, tw_step *step);
 
 /* ---- inference ---- */
