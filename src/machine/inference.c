@@ -46,6 +46,11 @@ static tw_status one_pass(tw_planner *p, const tw_strategy *s, double batch, dou
             (s->pipeline - 1) *
             tw_collective_time(p->machine, &g, TW_SEND, batch * tokens * m->hidden * 2 / s->tensor, TW_ALGORITHM_AUTO);
     }
+    if (s->tensor > 1) {
+        tw_group g = tw_group_of(p->machine, s->tensor, 1);
+        tw_collective_bytes(&g, TW_ALL_REDUCE, 2 * batch * tokens * m->hidden * 2 * m->layers / s->pipeline,
+                            step->link_bytes);
+    }
     step->time = per_layer * m->layers + head + step->pipeline;
     step->model_flops = batch * tokens * tw_model_forward_flops(m, context + tokens, true);
     q.work.sequence = tokens;
@@ -94,42 +99,91 @@ tw_status tw_planner_request(tw_planner *p, const tw_strategy *s, double batch, 
     return TW_OK;
 }
 
-/* Little's law: each sequence needs one prompt pass and `output` decode steps; prompt passes take their time from
- * decoding. */
-tw_status tw_planner_saturated(tw_planner *p, const tw_strategy *s, double input, double output, double most,
-                               tw_serving *out)
+/* Tokens that one decode step yields and the seconds it takes, for `sequences` that hold `context` tokens each. With
+ * speculation a small model proposes draft - 1 tokens one after the other, the large one checks them all in one pass;
+ * of a chain of proposals each is taken with probability `accept` while those before it were (Leviathan et al. 2023).
+ */
+static tw_status decode_step(tw_planner *p, const tw_strategy *s, double sequences, double context, double *time,
+                             double *tokens, tw_step *pass)
+{
+    double proposed = TW_MAX(1.0, p->work.draft), a = p->work.accept;
+    *tokens = proposed <= 1 ? 1 : a < 1 ? (1 - pow(a, proposed)) / (1 - a) : proposed;
+    TW_TRY(one_pass(p, s, sequences, proposed, context, pass));
+    *time = pass->time;
+    if (proposed > 1 && p->work.draft_model) {
+        tw_planner small = *p;
+        tw_step guess;
+        tw_strategy one = *s;
+        small.work.model = p->work.draft_model;
+        small.parameters = tw_model_parameters(small.work.model);
+        small.layer_parameters = tw_model_layer_parameters(small.work.model);
+        one.tensor = (int)TW_MIN((double)one.tensor, small.work.model->heads);
+        one.pipeline = one.expert = 1;
+        TW_TRY(one_pass(&small, &one, sequences, 1, context, &guess));
+        *time += (proposed - 1) * guess.time;
+    }
+    return TW_OK;
+}
+
+/* Bytes that one token of one sequence holds on each device. */
+static double held_bytes(const tw_planner *p, const tw_strategy *s)
 {
     const tw_model *m = p->work.model;
     double t = TW_MIN((double)s->tensor, m->kv_rank > 0 ? 1 : m->kv_heads);
-    double per_token = tw_model_kv_bytes(m, p->work.kv_bytes) / (t * s->pipeline);
+    return tw_model_kv_bytes(m, p->work.kv_bytes) / (t * s->pipeline);
+}
+
+static tw_memory_use without_sequences(const tw_planner *p, const tw_strategy *s)
+{
     tw_planner q = *p;
     tw_strategy one = *s;
-    tw_step step;
     q.work.phase = TW_PHASE_DECODE;
     q.work.sequence = 1;
     q.work.context = 0;
     one.micro_batch = 1;
-    tw_memory_use empty = tw_planner_memory(&q, &one);
+    return tw_planner_memory(&q, &one);
+}
+
+double tw_planner_most_sequences(const tw_planner *p, const tw_strategy *s, double input, double output)
+{
+    tw_memory_use empty = without_sequences(p, s);
     double room = 0.9 * (empty.capacity - empty.weights - empty.workspace);
     double held = input + output / 2; /* on average over a sequence's life */
-    *out = (tw_serving){.concurrency = TW_MIN(most, floor(room / (held * per_token)))};
-    if (!(out->concurrency >= 1)) {
-        out->concurrency = 0;
-        return tw_error(
-            TW_ERR_VALUE, "%s does not fit: weights %.1f GiB and a sequence of %g tokens %.1f GiB, %s holds %.1f GiB",
-            m->item.name, empty.weights / 1073741824, input + output, (input + output) * per_token / 1073741824,
-            p->machine->chip->item.name, empty.capacity / 1073741824);
-    }
-    TW_TRY(one_pass(p, s, out->concurrency, 1, held, &step));
-    out->token = step.time;
+    return TW_MAX(0.0, floor(room / (held * held_bytes(p, s))));
+}
+
+/* Little's law: each sequence needs one prompt pass and `output` decoded tokens; prompt passes take their time from
+ * decoding. */
+tw_status tw_planner_serve(tw_planner *p, const tw_strategy *s, double input, double output, double sequences,
+                           tw_serving *out)
+{
+    tw_step step;
+    double held = input + output / 2, tokens;
+    *out = (tw_serving){.concurrency = sequences};
+    TW_TRY(decode_step(p, s, sequences, held, &out->token, &tokens, &out->pass));
+    out->token /= tokens;
     double prompts = TW_MAX(1.0, floor(8192 / input)); /* prompts of one pass: chunks of about 8192 tokens */
     TW_TRY(one_pass(p, s, prompts, input, 0, &step));
     out->prefill = step.time / prompts;
-    double pace = out->token / out->concurrency + out->prefill / output; /* seconds of the instance for one token */
+    double pace = out->token / sequences + out->prefill / output; /* seconds of the instance for one token */
     out->tokens_per_second = 1 / pace;
-    out->latency = out->concurrency * output * pace;
-    out->memory = empty;
-    out->memory.cache = out->concurrency * held * per_token;
+    out->latency = sequences * output * pace;
+    out->memory = without_sequences(p, s);
+    out->memory.cache = sequences * held * held_bytes(p, s);
     out->memory.total += out->memory.cache;
     return TW_OK;
+}
+
+tw_status tw_planner_saturated(tw_planner *p, const tw_strategy *s, double input, double output, double most,
+                               tw_serving *out)
+{
+    double sequences = TW_MIN(most, tw_planner_most_sequences(p, s, input, output));
+    if (sequences >= 1)
+        return tw_planner_serve(p, s, input, output, sequences, out);
+    tw_memory_use empty = without_sequences(p, s);
+    double gib = 1073741824;
+    return tw_error(TW_ERR_VALUE,
+                    "%s does not fit: weights %.1f GiB and a sequence of %g tokens %.1f GiB, %s holds %.1f GiB",
+                    p->work.model->item.name, empty.weights / gib, input + output,
+                    (input + output) * held_bytes(p, s) / gib, p->machine->chip->item.name, empty.capacity / gib);
 }

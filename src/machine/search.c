@@ -120,6 +120,19 @@ static bool fits(search *x)
     return false;
 }
 
+static bool affordable(search *x, tw_step *step)
+{
+    tw_search_failures *f = &x->result->failures;
+    if (!(x->space->most_dollars > 0))
+        return true;
+    tw_step_account(x->p, &x->s, step);
+    double dollars = tw_step_dollars(x->p, x->space, step, x->devices);
+    if (dollars <= x->space->most_dollars)
+        return true;
+    f->cheapest = f->money++ ? TW_MIN(f->cheapest, dollars) : dollars;
+    return false;
+}
+
 static void evaluate(search *x)
 {
     tw_step step;
@@ -127,6 +140,8 @@ static void evaluate(search *x)
         return;
     tw_planner_train(x->p, &x->s, &step);
     x->result->evaluated++;
+    if (!affordable(x, &step))
+        return;
     keep(x, &step, score(x, &step));
 }
 
@@ -328,6 +343,12 @@ static tw_status explain_nothing(const search *x)
 {
     const tw_search_failures *f = &x->result->failures;
     char plan[200];
+    if (f->money)
+        return tw_error(
+            TW_ERR_VALUE,
+            "no plan for %s costs %.4g USD a step or less; the cheapest that fits costs %.4g: raise the budget "
+            "or train on fewer tokens",
+            x->p->work.model->item.name, x->space->most_dollars, f->cheapest);
     if (!f->memory)
         return tw_error(TW_ERR_VALUE, "no plan divides %g devices, %g heads, %g layers and a batch of %g sequences",
                         x->devices, x->p->work.model->heads, x->p->work.model->layers, x->p->work.batch);

@@ -20,7 +20,8 @@ typedef struct tw_search_space {
     /* What money and energy are asked at: USD a device and second without electricity, W beside each chip, power of the
      * site over that of the machine, USD/J. tw_search_prices sets them. */
     double rent, overhead_power, pue, electricity;
-    int keep; /* how many of the best to return, at most TW_SEARCH_MOST */
+    double most_dollars; /* a step may cost; 0: any */
+    int keep;            /* how many of the best to return, at most TW_SEARCH_MOST */
 } tw_search_space;
 
 enum { TW_SEARCH_MOST = 64 };
@@ -36,6 +37,8 @@ typedef struct tw_search_failures {
     int64_t memory;       /* did not fit */
     tw_candidate closest; /* of those that did not fit, the one that missed by least */
     double missing;       /* bytes */
+    int64_t money;        /* cost too much */
+    double cheapest;      /* USD a step, of those */
 } tw_search_failures;
 
 typedef struct tw_search_result {

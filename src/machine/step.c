@@ -149,11 +149,13 @@ static tw_beside overlap(double communication, double compute, double share)
     return (tw_beside){communication - hidden, hidden};
 }
 
-/* One direction of one layer. */
-static void add_direction(tw_stage_time *t, const tw_software *w, double device, double host, double tensor,
-                          double expert, double context)
+/* One direction of one layer. `inside`: tensor parallelism stays in the innermost tier, where chunks of a product can
+ * be sent while the next ones are computed. */
+static void add_direction(tw_stage_time *t, const tw_software *w, bool inside, double device, double host,
+                          double tensor, double expert, double context)
 {
-    tw_beside x = overlap(tensor, device, w->tensor_hidden), e = overlap(expert, device - x.hidden, w->expert_hidden),
+    tw_beside x = overlap(tensor, device, inside ? w->tensor_hidden : 0),
+              e = overlap(expert, device - x.hidden, w->expert_hidden),
               c = overlap(context, device - x.hidden - e.hidden, w->context_hidden);
     double hidden = x.hidden + e.hidden + c.hidden, compute = device + w->interference * hidden;
     double seen = x.seen + e.seen + c.seen;
@@ -330,10 +332,11 @@ tw_step_parts tw_step_divide(tw_planner *p, const tw_strategy *s)
     const tw_software *w = p->work.software;
     const tw_model *model = p->work.model;
     double layers = model->layers / s->pipeline;
+    bool inside = !p->machine->tiers || s->tensor <= p->machine->tier[0].members;
     tw_step_parts x = {.micro_batches = tw_micro_batches(p, s), .layers = tw_stage_layers(model, s)};
-    add_direction(&x.forward, w, layer->forward, layer->host_forward, layer->tensor_forward, layer->expert_forward,
-                  layer->context_forward);
-    add_direction(&x.backward, w, layer->backward + layer->again, layer->host_backward + layer->host_again,
+    add_direction(&x.forward, w, inside, layer->forward, layer->host_forward, layer->tensor_forward,
+                  layer->expert_forward, layer->context_forward);
+    add_direction(&x.backward, w, inside, layer->backward + layer->again, layer->host_backward + layer->host_again,
                   layer->tensor_backward + layer->tensor_again, layer->expert_backward, layer->context_backward);
     ends(p, s, &x.first, &x.last);
     double stage = x.layers * (stage_sum(&x.forward) + stage_sum(&x.backward));

@@ -8,6 +8,7 @@
 #include "machine/timeline.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "machine/internal.h"
 #include "machine/simulate.h"
@@ -292,6 +293,17 @@ static void add_span(tw_timeline *t, int stage, tw_work work, double start, doub
                                         .hidden = hidden};
 }
 
+/* Stage by stage, what is seen before what is hidden, then by time. */
+static int by_place(const void *a, const void *b)
+{
+    const tw_span *x = a, *y = b;
+    if (x->stage != y->stage)
+        return x->stage < y->stage ? -1 : 1;
+    if (x->hidden != y->hidden)
+        return x->hidden < y->hidden ? -1 : 1;
+    return (x->start > y->start) - (x->start < y->start);
+}
+
 /* Pieces get their parts; what happens once a step stands before and behind them. */
 static tw_status dress(tw_timeline *t, const tw_step_parts *x, double layers, int chunks)
 {
@@ -327,6 +339,7 @@ static tw_status dress(tw_timeline *t, const tw_step_parts *x, double layers, in
         add_span(t, stage, TW_WORK_OTHER, now, x->overhead + x->slowed_once, false);
         t->busy[stage] += before + now + x->overhead + x->slowed_once - behind;
     }
+    qsort(t->span, t->spans, sizeof *t->span, by_place);
     t->end = behind + x->reduce.seen + x->tied + x->update + x->offload + x->overhead + x->slowed_once;
     return TW_OK;
 }

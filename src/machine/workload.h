@@ -30,8 +30,10 @@ typedef struct tw_workload {
     int attention;   /* tw_attention */
     const tw_software *software;
 
-    double kv_bytes; /* of one element of the cache; 0: as type, at least 1 */
-    double draft;    /* speculative decoding: tokens checked at once (1: none) */
+    double kv_bytes;             /* of one element of the cache; 0: as type, at least 1 */
+    double draft;                /* speculative decoding: tokens checked at once (1: none) */
+    double accept;               /* probability that a proposed token is taken */
+    const tw_model *draft_model; /* that proposes them; NULL: proposals cost nothing */
     double power_cap;
 } tw_workload;
 
@@ -141,11 +143,16 @@ typedef struct tw_serving {
     double tokens_per_second; /* produced by the whole instance */
     double concurrency;       /* sequences in flight */
     tw_memory_use memory;
+    tw_step pass; /* one decode step of the large model */
 } tw_serving;
 
 /* A batch that starts together: `input` tokens each, `output` to produce. */
 tw_status tw_planner_request(tw_planner *p, const tw_strategy *s, double batch, double input, double output,
                              tw_serving *out);
+/* Requests without end, batched in flight, `sequences` at a time. */
+tw_status tw_planner_serve(tw_planner *p, const tw_strategy *s, double input, double output, double sequences,
+                           tw_serving *out);
+double tw_planner_most_sequences(const tw_planner *p, const tw_strategy *s, double input, double output);
 /* Requests without end, batched in flight, as many as the memory holds (at most `most`). */
 tw_status tw_planner_saturated(tw_planner *p, const tw_strategy *s, double input, double output, double most,
                                tw_serving *out);
