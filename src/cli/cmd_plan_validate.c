@@ -90,6 +90,29 @@ static tw_status print_choices(const tw_validation *v)
     return TW_OK;
 }
 
+/* Published plans and what the search would do instead. */
+static tw_status print_duels(const tw_library *l, const char *file, const char *text, size_t bytes)
+{
+    tw_arena *arena = tw_arena_create(0);
+    tw_plan_duel *d;
+    int count, slower = 0, same = 0;
+    tw_status status = arena ? tw_plan_duels(l, file, text, bytes, arena, &d, &count) : TW_ERR_MEMORY;
+    for (int i = 0; status == TW_OK && i < count; i++) {
+        slower += d[i].found_time > d[i].published_time * (1 + 1e-9);
+        same += !*d[i].differs;
+        printf("%s: %.4g s published (%s", d[i].id, d[i].published_time, d[i].published);
+        if (d[i].missing > 0)
+            printf("; by our sums it lacks %.1f GiB", d[i].missing / 1073741824);
+        printf(")\n  %.4g s found, %+.1f %%: %s\n", d[i].found_time, 100 * (d[i].found_time / d[i].published_time - 1),
+               *d[i].differs ? d[i].differs : "the same plan");
+    }
+    if (status == TW_OK)
+        printf("%d published plans: the same one is found for %d, a faster one for %d, a slower one for %d\n", count,
+               same, count - same - slower, slower);
+    tw_arena_destroy(arena);
+    return status;
+}
+
 static void print_unpredicted(const tw_validation *v)
 {
     int count = 0;
@@ -143,7 +166,7 @@ int cmd_plan_validate(int argc, char **argv)
 {
     const char *file = NULL, *tsv = NULL, *constants = NULL;
     option_texts with = {.count = 0}, settings = {.count = 0};
-    bool quiet = false;
+    bool quiet = false, plans = false;
     int given, code;
     const option options[] = {
         {"--tsv", "FILE", "write every row with its prediction", OPTION_TEXT, &tsv, 0, 0},
@@ -152,6 +175,8 @@ int cmd_plan_validate(int argc, char **argv)
         {"--set", "PATH=VALUE", "change a value of a description; may be given many times", OPTION_TEXTS, &settings, 0,
          0},
         {"--with", "FILE", "descriptions beside those that come with tw", OPTION_TEXTS, &with, 0, 0},
+        {"--plans", NULL, "compare published training plans with those that the search finds", OPTION_FLAG, &plans, 0,
+         0},
         {"--quiet", NULL, "no tables", OPTION_FLAG, &quiet, 0, 0},
     };
     if (!cli_parse_arguments("plan validate", "[FILE]",
@@ -168,7 +193,11 @@ int cmd_plan_validate(int argc, char **argv)
     tw_status status = l ? cli_set(l, &settings) : tw_error_code();
     if (status == TW_OK)
         status = read_input(file, &text, &bytes);
-    if (status == TW_OK)
+    if (status == TW_OK && plans) {
+        status = print_duels(l, file ? file : "validation.tsv", text, bytes);
+        quiet = true;
+    }
+    if (status == TW_OK && (!plans || tsv))
         status = tw_validate(l, file ? file : "validation.tsv", text, bytes, constants, &v);
     if (status == TW_OK && !quiet) {
         printf("errors in percent of the measured value\n");

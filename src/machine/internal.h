@@ -31,7 +31,6 @@ double tw_activation_bytes(const tw_planner *p, const tw_strategy *s);
 double tw_held_micro_batches(const tw_planner *p, const tw_strategy *s);
 double tw_device_parameters(const tw_planner *p, const tw_strategy *s, double *experts); /* result: all but experts */
 void tw_planner_forget(tw_planner *p); /* what was remembered, after its work changed */
-void tw_step_account(tw_planner *p, const tw_strategy *s, tw_step *step);
 /* Joules of all devices; `overhead`: W beside each chip. The first is what no work at all would cost. */
 double tw_idle_energy(const tw_planner *p, double time, double devices, double overhead);
 double tw_step_energy(const tw_planner *p, const tw_step *step, double devices, double overhead);

@@ -261,7 +261,8 @@ static data_time replicas(const tw_planner *p, const tw_strategy *s, double dens
     } else if (s->zero >= 1) {
         double scatter = tw_collective_time(p->machine, &g, TW_REDUCE_SCATTER, reduced, TW_ALGORITHM_AUTO);
         t.once_forward = tw_collective_time(p->machine, &g, TW_ALL_GATHER, 2 * dense, TW_ALGORITHM_AUTO);
-        (s->zero == 2 && s->pipeline == 1) ? (t.scatter = scatter) : (t.once_backward = scatter);
+        s->zero == 2 ? (t.scatter = scatter)
+                     : (t.once_backward = scatter); /* ZeRO-2 keeps no whole gradient between micro-batches */
         count_bytes(&g, TW_ALL_GATHER, 2 * dense, bytes);
         count_bytes(&g, TW_REDUCE_SCATTER, reduced, bytes);
     } else {
@@ -386,7 +387,6 @@ tw_status tw_planner_train(tw_planner *p, const tw_strategy *s, tw_step *step)
     return TW_OK;
 }
 
-/* What a step counts and holds beside its time; not needed while plans are compared. */
 void tw_step_account(tw_planner *p, const tw_strategy *s, tw_step *step)
 {
     const tw_layer_cost *layer = tw_planner_layer(p, s);

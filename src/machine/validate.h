@@ -36,6 +36,16 @@ typedef struct tw_plan_choice {
 } tw_plan_choice;
 tw_status tw_validation_choices(const tw_validation *v, tw_plan_choice **choices, int *count);
 
+/* A published training plan beside the one that the search finds for the same model, batch and devices. */
+typedef struct tw_plan_duel {
+    const char *id, *published, *found, *differs; /* differs: "tensor 8 for 4, ..." */
+    double published_time, found_time;            /* both in the model */
+    double missing; /* bytes that the published plan lacks by our sums of memory; 0: it fits */
+} tw_plan_duel;
+/* Of every training row that gives tensor and pipeline parallelism. In the validation's arena. */
+tw_status tw_plan_duels(const tw_library *library, const char *file, const char *text, size_t bytes, tw_arena *arena,
+                        tw_plan_duel **duel, int *count);
+
 typedef struct tw_error_stats {
     int rows;
     double median, mean, p90, worst; /* of |error| */

@@ -130,6 +130,8 @@ const tw_layer_cost *tw_planner_layer(tw_planner *p, const tw_strategy *s); /* r
 tw_memory_use tw_planner_memory(const tw_planner *p, const tw_strategy *s);
 tw_step_parts tw_step_divide(tw_planner *p, const tw_strategy *s);
 tw_status tw_planner_train(tw_planner *p, const tw_strategy *s, tw_step *step);
+/* What a step counts and holds beside its time; not needed while plans are compared by time. */
+void tw_step_account(tw_planner *p, const tw_strategy *s, tw_step *step);
 
 /* ---- inference ---- */
 
