@@ -331,7 +331,10 @@ int cmd_plan(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int, char **);
-    } forms[] = {{"validate", cmd_plan_validate}};
+    } forms[] = {{"compare", cmd_plan_compare},
+                 {"seed", cmd_plan_seed},
+                 {"sweep", cmd_plan_sweep},
+                 {"validate", cmd_plan_validate}};
     for (size_t i = 0; i < TW_COUNT(forms); i++)
         if (argc > 0 && !strcmp(argv[0], forms[i].name))
             return forms[i].run(argc - 1, argv + 1);

@@ -212,3 +212,56 @@ tw_status plan_write_file(const char *path, const tw_text *text)
     tw_os_writer_cancel(w);
     return status;
 }
+
+static tw_status measure_training(plan_job *job, plan_figures *out)
+{
+    tw_search_result *found = tw_alloc_zero(1, sizeof *found);
+    tw_search_space space = job->space;
+    space.keep = 1;
+    tw_status status = found ? tw_search(&job->planner, &space, found) : TW_ERR_MEMORY;
+    if (status == TW_OK) {
+        const tw_candidate *c = &found->best[0];
+        const tw_step *s = &c->step;
+        double tokens = job->planner.work.batch * job->planner.work.sequence;
+        double joules = tw_step_joules(&job->planner, &space, s, c->devices);
+        tw_strategy_text(&c->strategy, out->plan, sizeof out->plan);
+        out->devices = c->devices;
+        out->seconds = s->time;
+        out->tokens_per_second = tokens / s->time;
+        out->utilisation = s->model_flops / s->time / c->devices / job->machine.chip->peak[TW_PEAK_BF16];
+        out->memory = s->memory.total;
+        out->watts = joules / s->time / c->devices;
+        out->kwh = joules / 3.6 / tokens;
+        out->dollars = tw_step_dollars(&job->planner, &space, s, c->devices) / tokens * 1e6;
+    }
+    tw_free(found);
+    return status;
+}
+
+static tw_status measure_serving(plan_job *job, plan_figures *out)
+{
+    tw_service_plan plan[TW_SERVICE_MOST];
+    int count;
+    TW_TRY(tw_search_service(&job->planner, &job->space, &job->service, plan, &count));
+    const tw_service_plan *best = &plan[0];
+    const tw_step *s = &best->serving.pass;
+    snprintf(out->plan, sizeof out->plan, "%g x (TP %d x PP %d), %g sequences each", best->instances,
+             best->strategy.tensor, best->strategy.pipeline, best->serving.concurrency);
+    out->devices = best->devices * best->instances;
+    out->seconds = s->time;
+    out->token_ms = job->service.prompts_only ? NAN : best->serving.token * 1e3;
+    out->prompt_ms = best->serving.prefill * 1e3;
+    out->tokens_per_second = best->tokens_per_second;
+    out->utilisation = s->model_flops / s->time / best->devices / job->machine.chip->peak[TW_PEAK_BF16];
+    out->memory = best->serving.memory.total;
+    out->watts = best->joules * best->tokens_per_second / 1e6 / out->devices;
+    out->kwh = best->joules / 3.6e6;
+    out->dollars = best->dollars;
+    return TW_OK;
+}
+
+tw_status plan_measure(plan_job *job, plan_figures *out)
+{
+    *out = (plan_figures){.token_ms = NAN, .prompt_ms = NAN};
+    return job->serving ? measure_serving(job, out) : measure_training(job, out);
+}

@@ -33,6 +33,14 @@ typedef struct plan_job {
 tw_status plan_begin(const plan_request *r, tw_library *library, plan_job *job);
 void plan_end(plan_job *job); /* the library stays */
 
+/* The best plan's figures: what comparisons and sweeps print. NaN: not of this phase. */
+typedef struct plan_figures {
+    char plan[240];
+    double devices, seconds, token_ms, prompt_ms, tokens_per_second, utilisation, memory, watts, kwh,
+        dollars; /* of a million tokens */
+} plan_figures;
+tw_status plan_measure(plan_job *job, plan_figures *out);
+
 int cmd_plan_compare(int argc, char **argv);
 int cmd_plan_sweep(int argc, char **argv);
 int cmd_plan_seed(int argc, char **argv);

@@ -414,10 +414,11 @@ tw_status tw_library_get(const tw_library *l, const char *path, double *value, t
 {
     place p = {0};
     TW_TRY(locate(l, path, &p));
-    if (!is_number(p.field))
+    const void *at = p.item + p.field->offset;
+    if (p.field->type == TW_FIELD_TEXT)
         return tw_error(TW_ERR_VALUE, "'%.200s' is no number", path);
-    *value = *(const double *)(const void *)(p.item + p.field->offset);
-    *dimension = p.field->dimension;
+    *value = is_number(p.field) ? *(const double *)at : *(const int *)at; /* a choice: its place in the list */
+    *dimension = is_number(p.field) ? p.field->dimension : TW_DIM_NONE;
     return TW_OK;
 }
 
