@@ -8,15 +8,22 @@ import subprocess
 import sys
 
 
-# Programs with arguments, beside every test_* that is found.
+# Programs with arguments or settings, beside every test_* that is found.
 WITH_ARGUMENTS = [["random/check_random", "--graphs", "500", "--what", what]
                   for what in ("simplify", "compiled", "inplace", "gradients", "again", "bits")]
+WITH_ARGUMENTS += [["TW_CHECK=1", "schedule/test_fusion"],
+                   ["TW_CHECK=1", "random/check_random", "--graphs", "500", "--seed", "10000", "--what", "inplace"],
+                   ["TW_CHECK=1", "random/check_random", "--graphs", "500", "--seed", "20000", "--what", "gradients"]]
+
+# Python scripts; the program tw is their first argument.
+SCRIPTS = [["tests/docs/documents.py"]]
 
 
 def run(command):
-    environment = dict(os.environ, TW_VERIFY="1", TW_CACHE=os.environ.get("TW_CACHE", "0"))
+    settings = [w for w in command if re.match(r"TW_\w+=", w)]
+    environment = dict(os.environ, TW_VERIFY="1", TW_CACHE=os.environ.get("TW_CACHE", "0"), **dict(s.split("=") for s in settings))
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=900, env=environment)
+        done = subprocess.run(command[len(settings):], capture_output=True, text=True, errors="replace", timeout=900, env=environment)
         return command, done.returncode, done.stdout + done.stderr
     except subprocess.TimeoutExpired as e:
         return command, -1, f"no end after {e.timeout} s"
@@ -26,11 +33,13 @@ def main():
     tests = os.path.join(sys.argv[1], "tests")
     programs = sorted(glob.glob(os.path.join(tests, "**", "test_*"), recursive=True))
     programs = [[p] for p in programs if os.access(p, os.X_OK) and os.path.isfile(p)]
-    programs += [[os.path.join(tests, c[0])] + c[1:] for c in WITH_ARGUMENTS]
+    programs += [[w if "=" in w or "/" not in w else os.path.join(tests, w) for w in c] for c in WITH_ARGUMENTS]
+    programs = [[sys.executable, s[0], os.path.join(sys.argv[1], "src", "tw")] + s[1:] for s in SCRIPTS] + programs
     passed = failed = 0
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for command, code, text in pool.map(run, programs):
-            name = " ".join([os.path.relpath(command[0], tests)] + command[1:])
+            words = command[1:2] if command[0] == sys.executable else command
+            name = " ".join(os.path.relpath(w, tests) if w.startswith(tests) else w for w in words)
             cases = len(re.findall(r"^\[       OK \]", text, re.M))
             bad = len(set(re.findall(r"^\[  FAILED  \] (\S+)$", text, re.M)))
             checks = sum(int(n) for n in re.findall(r"^# checks: (\d+)", text, re.M))

@@ -26,6 +26,9 @@ typedef struct tw_tensor tw_tensor;
 TW_API tw_status tw_tensor_status(const tw_tensor *t);
 TW_API const char *tw_error_message(void);
 TW_API void tw_error_clear(void);
+/* For tilewright/places.h: where a call that failed stands, added to the message of the error. */
+TW_API tw_tensor *tw_located(tw_tensor *t, const char *file, int line); /* returns t */
+TW_API tw_status tw_located_status(tw_status status, const char *file, int line);
 
 /* ---- scopes ---- */
 typedef struct tw_scope {

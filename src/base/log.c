@@ -1,10 +1,10 @@
 /* Stages that can be listened to. The library itself prints nothing: lines go to the program's callback. */
 #include <stdatomic.h>
 
-#include "base/base.h"
+#include "base/os.h"
 
-static const char *const stage_names[TW_LOG_STAGES] = {"graph", "decompose", "simplify", "fusion", "tile", "llvm",
-                                                       "asm",   "plan",      "guards",   "timing", "cache"};
+static const char *const stage_names[TW_LOG_STAGES] = {"graph", "decompose", "simplify", "fusion", "tile",  "llvm",
+                                                       "asm",   "plan",      "guards",   "timing", "cache", "check"};
 static _Atomic uint32_t stages_on; /* bit by stage */
 static _Atomic bool initialised;
 static tw_log_callback *callback;
@@ -33,7 +33,7 @@ tw_status tw_log_set(const char *stages)
         if (!known && length)
             return tw_error(TW_ERR_VALUE,
                             "log: unknown stage '%.*s'; expected graph, decompose, simplify, fusion, tile, "
-                            "llvm, asm, plan, guards, timing, cache or all",
+                            "llvm, asm, plan, guards, timing, cache, check or all",
                             (int)length, stages);
         stages += length + (stages[length] == ',');
     }
@@ -63,10 +63,12 @@ void tw_say(tw_log_stage stage, const char *format, ...)
     char *message = length < 0 ? NULL : tw_alloc((size_t)length + 1);
     if (message) {
         vsnprintf(message, (size_t)length + 1, format, again);
+        tw_os_speech_take(); /* kernels are compiled on several threads */
         if (callback)
             callback(callback_user, stage_names[stage], message);
         else
             fprintf(stderr, "%s: %s\n", stage_names[stage], message);
+        tw_os_speech_release();
         tw_free(message);
     }
     va_end(again);

@@ -28,6 +28,7 @@ void tw_os_unmap(const void *data, size_t bytes);
 tw_status tw_os_make_folders(const char *path); /* mkdir -p, mode 0700 */
 tw_status tw_os_cache_folder(char *path,
                              size_t room); /* TW_CACHE_DIR, else $XDG_CACHE_HOME/tilewright, else ~/.cache/tilewright */
+void tw_os_temporary_folder(char *path, size_t room); /* $TMPDIR, else /tmp */
 
 /* Threads for background work (kernels run under OpenMP). */
 typedef struct tw_os_thread tw_os_thread;
@@ -40,5 +41,9 @@ void tw_os_lock_take(tw_os_lock *lock);
 void tw_os_lock_release(tw_os_lock *lock);
 void tw_os_lock_wait(tw_os_lock *lock);   /* condition variable of the lock: releases, sleeps, takes again */
 void tw_os_lock_signal(tw_os_lock *lock); /* wakes all that wait */
+
+/* One lock for what the whole process says, so that it comes in one piece; a thread that has it may take it again. */
+void tw_os_speech_take(void);
+void tw_os_speech_release(void);
 
 #endif

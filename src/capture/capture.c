@@ -2,35 +2,44 @@
  *
  * The key of a segment is the structural hash of its graph, its inputs' types and which results renew which inputs. At
  * first sight it runs operation by operation, through plans of one operation each; at second sight it is compiled as a
- * whole. */
-#include "capture/capture.h"
-
-#include "base/os.h"
-#include "decompose/decompose.h"
-#include "ops/build.h"
-#include "rematerialise/rematerialise.h"
-#include "simplify/simplify.h"
-#include "tensor/hooks.h"
+ * whole, beside the program where a core is free. A segment that differs in sizes only from one that was seen before
+ * counts as seen again, and shares its kernels (sizes.c).
+ *
+ * Memory of the past is bounded: of very many segments those are forgotten that were not used for longest.
+ *
+ * One lock guards what is known. Compiling happens outside of it, one at a time; running needs neither. */
+#include "capture/check.h"
+#include "capture/internal.h"
+#include "ops/graph_ops.h"
 #include "tilewright/tensor.h"
 
-typedef struct known {
-    tw_executable *executable; /* NULL: not compiled yet */
-    int sights;
-} known;
+enum { MOST_MEMBERS = 64, MOST_KNOWN = 4096 };
 
-static tw_map *plans;
-static tw_tier tier;
+static tw_os_lock *lock, *compile_lock; /* made at start-up */
+static tw_map *segments, *families;
+static uint64_t now;
+static _Atomic tw_tier tier;
 static tw_capture_stats stats;
 static const tw_executable *last;
+static struct {
+    tw_segment_watcher *look;
+    void *user;
+} watcher;
+
+void tw_capture_watch(tw_segment_watcher *look, void *user)
+{
+    watcher.look = look;
+    watcher.user = user;
+}
 
 void tw_set_tier(tw_tier t)
 {
-    tier = t;
+    atomic_store(&tier, t);
 }
 
 tw_tier tw_get_tier(void)
 {
-    return tw_env_on("TW_EAGER") ? TW_TIER_OPERATIONS : tier;
+    return tw_env_on("TW_EAGER") ? TW_TIER_OPERATIONS : atomic_load(&tier);
 }
 
 int64_t tw_capture_stated_peak(void)
@@ -40,7 +49,11 @@ int64_t tw_capture_stated_peak(void)
 
 tw_capture_stats tw_capture_statistics(void)
 {
-    return stats;
+    tw_os_lock_take(lock);
+    tw_capture_stats now_so_far = stats;
+    now_so_far.known = segments ? (int64_t)tw_map_count(segments) : 0;
+    tw_os_lock_release(lock);
+    return now_so_far;
 }
 
 const tw_executable *tw_capture_last(void)
@@ -48,18 +61,14 @@ const tw_executable *tw_capture_last(void)
     return last;
 }
 
-void tw_capture_reset(void)
+/* ---- what is known ---- */
+
+static void destroy(known *k)
 {
-    size_t cursor = 0;
-    tw_hash key;
-    void *value;
-    while (plans && tw_map_next(plans, &cursor, &key, &value)) {
-        tw_executable_destroy(((known *)value)->executable);
-        tw_free(value);
-    }
-    tw_map_destroy(plans);
-    plans = NULL;
-    last = NULL;
+    if (last == atomic_load(&k->executable))
+        last = NULL;
+    tw_executable_destroy(atomic_load(&k->executable));
+    tw_free(k);
 }
 
 void tw_capture_kind_times(uint64_t ns[TW_KINDS])
@@ -68,8 +77,9 @@ void tw_capture_kind_times(uint64_t ns[TW_KINDS])
     tw_hash key;
     void *value;
     memset(ns, 0, TW_KINDS * sizeof *ns);
-    while (plans && tw_map_next(plans, &cursor, &key, &value)) {
-        tw_executable *e = ((known *)value)->executable;
+    tw_os_lock_take(lock);
+    while (segments && tw_map_next(segments, &cursor, &key, &value)) {
+        tw_executable *e = atomic_load(&((known *)value)->executable);
         if (e)
             tw_executable_say_times(e);
         for (int l = 0; e && l < e->plan->launches; l++) {
@@ -77,71 +87,218 @@ void tw_capture_kind_times(uint64_t ns[TW_KINDS])
             e->ns[l] = 0;
         }
     }
+    tw_os_lock_release(lock);
+}
+
+static tw_hash key_of(const tw_graph *g, tw_hash h, const tw_segment_io *io)
+{
+    h = tw_hash_u64(h, (uint64_t)io->outputs);
+    for (int i = 0; i < io->outputs; i++)
+        h = tw_hash_u64(h, (uint64_t)(int64_t)io->in_place[i]);
+    const tw_op *op = g->body->first;
+    for (int i = 0; i < io->inputs && io->stride; i++, op = op->next)
+        if (io->stride[i])
+            h = tw_hash_bytes(tw_hash_u64(h, (uint64_t)i), io->stride[i], op->result[0].type.rank * sizeof(int64_t));
+    return h;
+}
+
+static void forget(known *k)
+{
+    family *f = k->family;
+    tw_map_remove(segments, k->key);
+    destroy(k);
+    if (--f->members > 0)
+        return;
+    tw_map_remove(families, f->key);
+    tw_family_destroy(f);
+}
+
+/* Forgets what nobody uses and was not used since `before`: of this family (NULL: of all). */
+static void forget_old(const family *f, uint64_t before)
+{
+    size_t cursor = 0, count = 0;
+    tw_hash key;
+    void *value;
+    known **old = tw_alloc(tw_map_count(segments) * sizeof(known *));
+    while (old && tw_map_next(segments, &cursor, &key, &value)) {
+        known *k = value;
+        if ((!f || k->family == f) && k->used < before && k->functions == 0 && atomic_load(&k->running) == 0)
+            old[count++] = k;
+    }
+    for (size_t i = 0; i < count; i++)
+        forget(old[i]);
+    tw_free(old);
+}
+
+static uint64_t oldest_use(const family *f)
+{
+    size_t cursor = 0;
+    tw_hash key;
+    void *value;
+    uint64_t oldest = now;
+    while (tw_map_next(segments, &cursor, &key, &value)) {
+        const known *k = value;
+        if (k->family == f && k->functions == 0 && atomic_load(&k->running) == 0)
+            oldest = TW_MIN(oldest, k->used);
+    }
+    return oldest;
+}
+
+void tw_capture_reset(void)
+{
+    tw_background_finish();
+    tw_os_lock_take(lock);
+    if (segments)
+        forget_old(NULL, UINT64_MAX);
+    if (segments && tw_map_count(segments) == 0) {
+        tw_map_destroy(segments);
+        tw_map_destroy(families);
+        segments = families = NULL;
+    }
+    tw_os_lock_release(lock);
+    tw_kernels_forget();
+}
+
+/* Of the sizes of one segment the one goes that was not used for longest; of all segments the older half. */
+static void make_room(const family *f)
+{
+    if (f->members >= MOST_MEMBERS)
+        forget_old(f, oldest_use(f) + 1);
+    if (tw_map_count(segments) < MOST_KNOWN)
+        return;
+    forget_old(NULL, now - MOST_KNOWN / 2);
+    tw_kernels_forget_unused();
+}
+
+static family *family_of(const tw_graph *g, const tw_segment_io *io)
+{
+    tw_hash key = key_of(g, tw_graph_shape_hash(g), io);
+    family *f = tw_map_get(families, key);
+    if (f || !(f = tw_family_create(g, io)))
+        return f;
+    f->key = key;
+    if (tw_map_put(families, key, f))
+        return f;
+    tw_family_destroy(f);
+    return NULL;
+}
+
+static known *new_member(family *f, tw_hash key)
+{
+    f->members++; /* so that it stays while room is made */
+    make_room(f);
+    known *k = tw_alloc_zero(1, sizeof *k);
+    if (k && tw_map_put(segments, key, k)) {
+        k->key = key;
+        k->family = f;
+        return k;
+    }
+    tw_free(k);
+    if (--f->members == 0) {
+        tw_map_remove(families, f->key);
+        tw_family_destroy(f);
+    }
+    return NULL;
+}
+
+static known *find(const tw_graph *g, const tw_segment_io *io)
+{
+    tw_hash key = key_of(g, tw_graph_hash(g), io);
+    if ((!segments && !(segments = tw_map_create())) || (!families && !(families = tw_map_create())))
+        return NULL;
+    known *k = tw_map_get(segments, key);
+    if (!k) {
+        family *f = family_of(g, io);
+        if (!f || !(k = new_member(f, key)))
+            return NULL;
+    }
+    k->used = ++now;
+    atomic_fetch_add(&k->running, 1);
+    return k;
+}
+
+known *tw_known(const tw_graph *g, const tw_segment_io *io)
+{
+    tw_os_lock_take(lock);
+    known *k = find(g, io);
+    tw_os_lock_release(lock);
+    return k;
+}
+
+void tw_known_done(known *k)
+{
+    if (k)
+        atomic_fetch_sub(&k->running, 1);
 }
 
 /* ---- compiling ---- */
 
-/* Every result gets memory of its own: one that is an input, or that comes twice, is copied. */
-static tw_status separate_outputs(tw_graph **graph, bool *changed)
+static int operations_in(const tw_graph *g)
 {
-    tw_graph *g = *graph;
-    tw_op *output = g->body->last;
-    *changed = false;
-    for (uint32_t i = 0; i < output->operands; i++) {
-        tw_value *v = output->operand[i];
-        bool again = v->def->code == TW_G_INPUT;
-        for (uint32_t j = 0; j < i && !again; j++)
-            again = output->operand[j] == v;
-        if (!again)
-            continue;
-        tw_graph_insert_before(g, output);
-        if (!(output->operand[i] = tw_g_cast(g, v, (tw_dtype)v->type.dtype)))
-            return tw_error_code();
-        *changed = true;
-    }
-    tw_graph_insert_at_end(g, g->body);
-    return TW_OK;
+    int count = 0;
+    for (const tw_op *op = g->body->first; op; op = op->next)
+        count += op->info->level != TW_LEVEL_STRUCTURE;
+    return count;
 }
 
-static const tw_pass passes[] = {
-    {"decompose", tw_pass_decompose, TW_LOG_DECOMPOSE},
-    {"simplify", tw_pass_simplify, TW_LOG_SIMPLIFY},
-    {"rematerialise", tw_pass_rematerialise, TW_LOG_SIMPLIFY},
-    {"separate outputs", separate_outputs, TW_LOG_SIMPLIFY},
-};
-
-tw_status tw_compile_graph(const tw_graph *segment, const int *in_place, const int64_t *const *stride,
-                           tw_executable **executable)
+static int general_kernels(const tw_plan *plan)
 {
-    uint64_t start = tw_os_now_ns();
-    tw_schedule_options options = {
-        .exact = tw_env_on("TW_EXACT"), .in_place = in_place, .input_stride = stride, .threads = tw_num_threads()};
-    tw_plan *plan = NULL;
-    tw_graph *g = tw_graph_clone(segment);
-    *executable = NULL;
-    if (!g)
-        return TW_ERR_MEMORY;
-    if (tw_log_on(TW_LOG_GRAPH)) {
-        tw_text text = {0};
-        tw_graph_print(g, &text);
-        tw_say(TW_LOG_GRAPH, "%s", tw_text_string(&text));
-        tw_text_free(&text);
+    int count = 0;
+    for (int i = 0; i < plan->kernels; i++)
+        count += tw_graph_symbols(plan->kernel[i].program) > 0;
+    return count;
+}
+
+/* Has the family been compiled as often as is allowed? What is compiled already may still be used. */
+static bool at_limit(family *f)
+{
+    int64_t limit = tw_recompile_limit();
+    if (f->compiles < limit)
+        return false;
+    if (!f->said_limit)
+        tw_say(TW_LOG_GUARDS,
+               "a segment was compiled %d times, the limit: sizes that its kernels don't serve run operation by "
+               "operation",
+               f->compiles);
+    f->said_limit = true;
+    return true;
+}
+
+tw_status tw_known_compile(known *k, const tw_graph *g, const int *in_place, const int64_t *const *stride, bool limited,
+                           const char *reason, uint64_t *ns)
+{
+    tw_executable *e = NULL;
+    tw_status status = TW_OK;
+    tw_os_lock_take(compile_lock);
+    if (!atomic_load(&k->executable)) {
+        uint64_t start = tw_os_now_ns(), took;
+        bool others = k->family->members > 1 && k->family->first, may = !limited || !at_limit(k->family);
+        status = tw_compile_member(g, in_place, stride, others ? k->family : NULL, may, &e);
+        took = tw_os_now_ns() - start;
+        if (ns)
+            *ns = took;
+        tw_os_lock_take(lock);
+        if (status == TW_OK) {
+            k->family->compiles += e->compiled > 0;
+            stats.compiled += e->compiled > 0 && operations_in(g) > 1;
+            stats.compile_ns = operations_in(g) > 1 ? took : stats.compile_ns;
+            atomic_store(&k->executable, e);
+        }
+        k->refused = status == TW_ERR_UNSUPPORTED && !may;
+        tw_os_lock_release(lock);
+        if (status == TW_OK && operations_in(g) > 1)
+            tw_say(TW_LOG_GUARDS,
+                   "a segment of %d operations, %s; %d kernels, %d of them for all sizes, %d compiled, %.1f ms",
+                   operations_in(g), reason, e->plan->kernels, general_kernels(e->plan), e->compiled,
+                   (double)took * 1e-6);
     }
-    tw_status status = tw_pass_run_all(passes, TW_COUNT(passes), &g);
-    if (status == TW_OK)
-        status = tw_schedule(g, &options, &plan);
-    tw_graph_destroy(g);
-    if (status == TW_OK)
-        status = tw_executable_create(plan, executable);
-    if (status == TW_OK)
-        tw_say(TW_LOG_TIMING, "segment of %u values: compiled in %.1f ms", segment->values,
-               (double)(tw_os_now_ns() - start) * 1e-6);
+    tw_os_lock_release(compile_lock);
     return status;
 }
 
 /* ---- running a plan ---- */
 
-static tw_status run_executable(tw_executable *e, tw_segment_io *io)
+tw_status tw_run_executable(tw_executable *e, tw_segment_io *io)
 {
     void **temporary = tw_alloc_zero((size_t)io->outputs + 1, sizeof *temporary);
     size_t *bytes = tw_alloc_zero((size_t)io->outputs + 1, sizeof *bytes);
@@ -160,7 +317,7 @@ static tw_status run_executable(tw_executable *e, tw_segment_io *io)
         status = temporary[k] ? TW_OK : TW_ERR_MEMORY;
     }
     if (status == TW_OK)
-        status = tw_execute(e, io->input, io->output);
+        status = tw_checked_execute(e, io->input, io->output);
     for (int k = 0; temporary && k < io->outputs; k++) {
         if (temporary[k] && status == TW_OK)
             memcpy(io->input[io->in_place[k]], temporary[k], bytes[k]);
@@ -171,248 +328,116 @@ static tw_status run_executable(tw_executable *e, tw_segment_io *io)
     return status;
 }
 
-static known *find(tw_hash key)
+/* ---- the runner ---- */
+
+typedef enum { RUN_PLAN, COMPILE, COMPILE_BESIDE, RUN_OPERATIONS } action;
+
+/* With the lock held. `reason` says why, if anything is compiled. */
+static action decide(known *k, const tw_graph *g, char *reason, size_t room)
 {
-    if (!plans && !(plans = tw_map_create()))
-        return NULL;
-    known *k = tw_map_get(plans, key);
-    if (k)
-        return k;
-    k = tw_alloc_zero(1, sizeof *k);
-    if (k && tw_map_put(plans, key, k))
-        return k;
-    tw_free(k);
-    return NULL;
+    tw_tier t = tw_get_tier();
+    bool alone = operations_in(g) <= 1, others = k->family->members > 1;
+    k->sights++;
+    if (t == TW_TIER_OPERATIONS)
+        return RUN_OPERATIONS;
+    if (atomic_load(&k->executable)) {
+        stats.hits++;
+        return RUN_PLAN;
+    }
+    if (others)
+        tw_family_say_difference(k->family, g, reason, room);
+    else
+        snprintf(reason, room, "seen %d times", k->sights);
+    if (k->refused || k->compiling || (t == TW_TIER_AUTO && k->sights == 1 && !alone && !others))
+        return RUN_OPERATIONS;
+    return t == TW_TIER_AUTO && !alone && tw_background_free() ? COMPILE_BESIDE : COMPILE;
 }
 
-static tw_hash key_of(const tw_graph *g, const tw_segment_io *io)
+static tw_status run_seen(tw_segment_run *run, tw_executable *e, tw_segment_io *io)
 {
-    tw_hash h = tw_hash_u64(tw_graph_hash(g), (uint64_t)io->outputs);
-    for (int i = 0; i < io->outputs; i++)
-        h = tw_hash_u64(h, (uint64_t)(int64_t)io->in_place[i]);
-    const tw_op *op = g->body->first;
-    for (int i = 0; i < io->inputs && io->stride; i++, op = op->next)
-        if (io->stride[i])
-            h = tw_hash_bytes(tw_hash_u64(h, (uint64_t)i), io->stride[i], op->result[0].type.rank * sizeof(int64_t));
-    return h;
-}
-
-/* ---- operation by operation ---- */
-
-typedef struct stepper {
-    void **data; /* by value id */
-    bool *owned;
-    uint32_t *uses;
-} stepper;
-
-static size_t bytes_of(const tw_value *v)
-{
-    size_t bytes = tw_dtype_size((tw_dtype)v->type.dtype);
-    for (int i = 0; i < v->type.rank; i++)
-        bytes *= (size_t)v->type.dims[i];
-    return bytes;
-}
-
-static tw_graph *alone(const tw_graph *g, const tw_op *op, tw_value **map)
-{
-    tw_graph *one = tw_graph_create(g->table);
-    tw_op *copy = NULL;
-    for (uint32_t i = 0; one && i < op->operands; i++) {
-        bool repeated = false;
-        for (uint32_t j = 0; j < i; j++)
-            repeated = repeated || op->operand[j] == op->operand[i];
-        if (op->operand[i] && !repeated && !(map[op->operand[i]->id] = tw_graph_input(one, op->operand[i]->type))) {
-            tw_graph_destroy(one);
-            return NULL;
-        }
-    }
-    if (one)
-        copy = tw_graph_clone_op(one, g, op, map);
-    if (copy && tw_g_output(one, 1, (tw_value *[]){&copy->result[0]}))
-        return one;
-    tw_graph_destroy(one);
-    return NULL;
-}
-
-static tw_status step_operation(const tw_graph *g, const tw_op *op, stepper *s, tw_value **map)
-{
-    enum { MOST = 64 };
-    void *input[MOST], *output[1];
-    int inputs = 0, none = -1;
-    const tw_value *y = &op->result[0];
-    tw_graph *one = alone(g, op, map);
-    if (!one)
-        return TW_ERR_MEMORY;
-    for (uint32_t i = 0; i < op->operands; i++) {
-        bool repeated = false;
-        for (uint32_t j = 0; j < i; j++)
-            repeated = repeated || op->operand[j] == op->operand[i];
-        if (op->operand[i] && !repeated)
-            input[inputs++] = s->data[op->operand[i]->id];
-    }
-    tw_segment_io io = {inputs, 1, input, NULL, output, &none};
-    known *k = find(key_of(one, &io));
-    tw_status status = k ? TW_OK : TW_ERR_MEMORY;
-    if (status == TW_OK && !k->executable)
-        status = tw_compile_graph(one, NULL, NULL, &k->executable);
-    tw_graph_destroy(one);
-    if (status != TW_OK)
-        return status;
-    output[0] = s->data[y->id];
-    if (!output[0]) {
-        output[0] = s->data[y->id] = tw_alloc_aligned(TW_MAX(bytes_of(y), (size_t)1), 64);
-        s->owned[y->id] = output[0] != NULL;
-        tw_count_bytes(output[0] ? (int64_t)bytes_of(y) : 0);
-    }
-    stats.operations++;
-    return output[0] ? run_executable(k->executable, &io) : TW_ERR_MEMORY;
-}
-
-static void drop_operands(stepper *s, const tw_op *op)
-{
-    for (uint32_t i = 0; i < op->operands; i++) {
-        const tw_value *v = op->operand[i];
-        if (!v || --s->uses[v->id] > 0 || !s->owned[v->id])
-            continue;
-        tw_count_bytes(-(int64_t)bytes_of(v));
-        tw_free(s->data[v->id]);
-        s->data[v->id] = NULL;
-        s->owned[v->id] = false;
-    }
-}
-
-static void finish_outputs(const tw_op *output, stepper *s, tw_segment_io *io)
-{
-    for (uint32_t i = 0; i < output->operands; i++) {
-        const void *from = s->data[output->operand[i]->id];
-        if (io->output[i] && from != io->output[i])
-            memcpy(io->output[i], from, bytes_of(output->operand[i]));
-    }
-    for (uint32_t i = 0; i < output->operands; i++) /* renewed inputs last: others may have been copied from them */
-        if (!io->output[i])
-            memcpy(io->input[io->in_place[i]], s->data[output->operand[i]->id], bytes_of(output->operand[i]));
-}
-
-/* Single operations read row-major values: the program's strided memory is packed for them. */
-static tw_status bind_input(stepper *s, const tw_value *v, const tw_segment_io *io, int i)
-{
-    s->data[v->id] = io->input[i];
-    if (!io->stride || !io->stride[i])
-        return TW_OK;
-    void *packed = tw_alloc_aligned(TW_MAX(bytes_of(v), (size_t)1), 64);
-    if (!packed)
-        return TW_ERR_MEMORY;
-    tw_copy_from_strides(packed, io->input[i], v->type.rank, v->type.dims, io->stride[i],
-                         tw_dtype_size((tw_dtype)v->type.dtype));
-    s->data[v->id] = packed;
-    s->owned[v->id] = true;
-    tw_count_bytes((int64_t)bytes_of(v));
-    return TW_OK;
-}
-
-static tw_status run_operations(const tw_graph *g, tw_segment_io *io)
-{
-    tw_arena *a = tw_arena_create(0);
-    tw_value **map = tw_alloc_zero(g->values + 1, sizeof *map);
-    stepper s = {tw_alloc_zero(g->values + 1, sizeof(void *)), tw_alloc_zero(g->values + 1, sizeof(bool)),
-                 a ? tw_graph_use_counts(g, a) : NULL};
-    tw_status status = map && s.data && s.owned && s.uses ? TW_OK : TW_ERR_MEMORY;
-    const tw_op *output = g->body->last;
-    int inputs = 0;
-    for (uint32_t i = 0; status == TW_OK && i < output->operands; i++) {
-        const tw_value *v = output->operand[i];
-        if (io->output[i] && v->def->code != TW_G_INPUT && !s.data[v->id])
-            s.data[v->id] = io->output[i];
-    }
-    for (const tw_op *op = g->body->first; op && status == TW_OK; op = op->next) {
-        if (op->code == TW_G_INPUT) {
-            status = bind_input(&s, &op->result[0], io, inputs++);
-        } else if (op->code == TW_G_OUTPUT) {
-            finish_outputs(op, &s, io);
-        } else if (s.uses[op->result[0].id] > 0) {
-            status = step_operation(g, op, &s, map);
-            if (status == TW_OK)
-                drop_operands(&s, op);
-        }
-    }
-    for (const tw_op *op = g->body->first; op && s.data && s.owned; op = op->next) {
-        if (!op->results || !s.owned[op->result[0].id])
-            continue;
-        tw_count_bytes(-(int64_t)bytes_of(&op->result[0]));
-        tw_free(s.data[op->result[0].id]);
-    }
-    tw_free(s.data);
-    tw_free(s.owned);
-    tw_free(map);
-    tw_arena_destroy(a);
+    run->io = io;
+    run->executable = e;
+    run->start = tw_os_now_ns();
+    if (watcher.look)
+        watcher.look(watcher.user, run, false);
+    tw_status status = e ? tw_run_executable(e, io) : tw_run_operations(run->graph, io);
+    run->end = tw_os_now_ns();
+    if (watcher.look)
+        watcher.look(watcher.user, run, true);
     return status;
 }
 
-/* ---- the runner ---- */
-
-static int operations_in(const tw_graph *g)
+static tw_status run_segment(const tw_graph *g, tw_segment_io *io, const char *look)
 {
-    int count = 0;
-    for (const tw_op *op = g->body->first; op; op = op->next)
-        count += op->info->level != TW_LEVEL_STRUCTURE;
-    return count;
-}
-
-static tw_status run_segment(const tw_graph *g, tw_segment_io *io, const char *reason)
-{
-    known *k = find(key_of(g, io));
+    tw_segment_run run = {.graph = g, .reason = look};
+    char why[120] = "", reason[200];
+    tw_os_lock_take(lock);
+    known *k = find(g, io);
+    action a = k ? decide(k, g, why, sizeof why) : RUN_OPERATIONS;
+    stats.segments++;
+    tw_os_lock_release(lock);
     if (!k)
         return TW_ERR_MEMORY;
-    stats.segments++;
-    k->sights++;
-    tw_tier t = tw_get_tier();
-    if (t == TW_TIER_OPERATIONS || (t == TW_TIER_AUTO && k->sights == 1 && !k->executable && operations_in(g) > 1))
-        return run_operations(g, io);
-    if (!k->executable) {
-        uint64_t start = tw_os_now_ns();
-        tw_say(TW_LOG_GUARDS, "a segment of %d operations, ended by %s, is compiled: seen %d times", operations_in(g),
-               reason, k->sights);
-        TW_TRY(tw_compile_graph(g, io->in_place, io->stride, &k->executable));
-        stats.compiled++;
-        stats.compile_ns = tw_os_now_ns() - start;
-    } else {
-        stats.hits++;
+    snprintf(reason, sizeof reason, "ended by %s, is compiled: %s", look, why);
+    tw_status status = TW_OK;
+    if (a == COMPILE)
+        status = tw_known_compile(k, g, io->in_place, io->stride, true, reason, &run.compile_ns);
+    else if (a == COMPILE_BESIDE)
+        status = tw_background_compile(k, g, io, reason);
+    tw_executable *e = a == RUN_PLAN || a == COMPILE ? atomic_load(&k->executable) : NULL;
+    if (status == TW_OK || (status == TW_ERR_UNSUPPORTED && k->refused)) {
+        if (!e)
+            tw_say(TW_LOG_GUARDS, "a segment of %d operations, ended by %s, runs operation by operation",
+                   operations_in(g), look);
+        last = e ? e : last;
+        status = run_seen(&run, e, io);
     }
-    last = k->executable;
-    return run_executable(k->executable, io);
+    tw_known_done(k);
+    return status;
 }
 
 /* ---- compiled functions ---- */
 
 static tw_prepared *prepare(const tw_graph *g, const tw_segment_io *io, const char *reason)
 {
-    known *k = find(key_of(g, io));
-    if (!k) {
-        tw_error(TW_ERR_MEMORY, "compile: out of memory");
+    known *k = tw_known(g, io);
+    if (!k)
         return NULL;
-    }
-    if (!k->executable) {
-        uint64_t start = tw_os_now_ns();
-        tw_say(TW_LOG_GUARDS, "a function of %d operations is compiled: %s", operations_in(g), reason);
-        if (tw_compile_graph(g, io->in_place, io->stride, &k->executable) != TW_OK)
-            return NULL;
-        stats.compiled++;
-        stats.compile_ns = tw_os_now_ns() - start;
-    }
-    return (tw_prepared *)k->executable;
+    char why[200];
+    snprintf(why, sizeof why, "of a function, is compiled: %s", reason);
+    tw_status status = tw_known_compile(k, g, io->in_place, io->stride, false, why, NULL);
+    tw_os_lock_take(lock);
+    k->functions += status == TW_OK;
+    tw_os_lock_release(lock);
+    tw_known_done(k);
+    return status == TW_OK ? (tw_prepared *)k : NULL;
 }
 
 static tw_status run_prepared(tw_prepared *plan, tw_segment_io *io)
 {
+    tw_segment_run run = {.reason = "a call of a compiled function"};
     stats.hits++;
-    return run_executable((tw_executable *)plan, io);
+    return run_seen(&run, atomic_load(&((known *)plan)->executable), io);
+}
+
+static void release_prepared(tw_prepared *plan)
+{
+    if (!plan)
+        return;
+    tw_os_lock_take(lock);
+    ((known *)plan)->functions--;
+    tw_os_lock_release(lock);
 }
 
 __attribute__((constructor)) void tw_library_init(void)
 {
-    for (size_t i = 0; i < TW_COUNT(passes); i++)
-        tw_pass_register(&passes[i]);
+    if (lock)
+        return;
+    if (tw_os_lock_create(&lock) != TW_OK || tw_os_lock_create(&compile_lock) != TW_OK)
+        return; /* then segments find no runner, and say so */
+    tw_register_passes();
     tw_segment_runner = run_segment;
     tw_segment_preparer = prepare;
     tw_prepared_runner = run_prepared;
+    tw_prepared_releaser = release_prepared;
 }

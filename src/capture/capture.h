@@ -3,28 +3,25 @@
 #define TW_CAPTURE_H
 
 #include "runtime/runtime.h"
-
-typedef enum {
-    TW_TIER_AUTO,       /* first sight: operation by operation; second sight: compiled as a whole */
-    TW_TIER_OPERATIONS, /* always operation by operation */
-    TW_TIER_COMPILED    /* compiled at first sight */
-} tw_tier;
-TW_API void tw_set_tier(tw_tier tier);
-TW_API tw_tier tw_get_tier(void);
+#include "tensor/hooks.h"
+#include "tilewright/control.h"
 
 /* Graph to executable: decompose, simplify, schedule, compile. `in_place`, `stride`: as in tw_schedule_options. */
 tw_status tw_compile_graph(const tw_graph *segment, const int *in_place, const int64_t *const *stride,
                            tw_executable **executable);
 
-typedef struct tw_capture_stats {
-    int64_t segments, hits, compiled, operations; /* runs; found compiled; compilations; single operations run */
-    uint64_t compile_ns;                          /* of the last whole segment: passes, scheduling and kernels */
-} tw_capture_stats;
-TW_API tw_capture_stats tw_capture_statistics(void);
+/* One run of a segment, for those who look on. */
+typedef struct tw_segment_run {
+    const tw_graph *graph;           /* as it was recorded; NULL: a compiled function is replayed */
+    const tw_segment_io *io;         /* lives until the run is done, like the graph */
+    const tw_executable *executable; /* NULL: it ran operation by operation */
+    const char *reason;              /* what ended it: who looked at a value */
+    uint64_t start, end, compile_ns; /* 0: was compiled before */
+} tw_segment_run;
+typedef void tw_segment_watcher(void *user, const tw_segment_run *run, bool done); /* called before and after */
+void tw_capture_watch(tw_segment_watcher *watcher, void *user);                    /* NULL: nobody looks on */
+
 const tw_executable *tw_capture_last(void); /* the last whole segment that ran compiled; NULL: none */
-/* Bytes that tensors hold now plus what the last compiled segment needs: the peak of running it again. */
-TW_API int64_t tw_capture_stated_peak(void);
-TW_API void tw_capture_reset(void); /* forgets every plan */
 
 /* Nanoseconds by kind of kernel, over all plans, since the last call, while tw_runtime_timing was on. */
 void tw_capture_kind_times(uint64_t ns[TW_KINDS]);

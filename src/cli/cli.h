@@ -30,12 +30,16 @@ bool cli_parse_file(const char *command, const char *about, const option *option
 /* The same for commands that take `least` to `most` arguments that are no options; `names` is for the usage line. */
 bool cli_parse_arguments(const char *command, const char *names, const char *about, const option *options, int count,
                          int argc, char **argv, const char **arguments, int least, int most, int *given, int *code);
+/* The same where the file may be left out: *file is NULL then. */
+bool cli_parse_optional_file(const char *command, const char *about, const option *options, int count, int argc,
+                             char **argv, const char **file, int *code);
 int cli_fail(const char *command); /* one line with the library's last error; returns 1 */
 
 int cmd_train(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_opt(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 int cmd_ops(int argc, char **argv);
 int cmd_devices(int argc, char **argv);
 int cmd_machine(int argc, char **argv);

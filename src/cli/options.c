@@ -129,3 +129,11 @@ bool cli_parse_arguments(const char *command, const char *names, const char *abo
     *given = a.given;
     return going_on;
 }
+
+bool cli_parse_optional_file(const char *command, const char *about, const option *options, int count, int argc,
+                             char **argv, const char **file, int *code)
+{
+    arguments a = {.names = "[FILE]", .at = file, .most = 1};
+    *file = NULL;
+    return parse(command, about, options, count, argc, argv, &a, code);
+}

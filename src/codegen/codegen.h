@@ -20,14 +20,23 @@ typedef struct tw_kernel tw_kernel; /* loaded code; counted references */
 /* Compiles (or takes from the disk cache) and loads a tile program for this machine. Thread-safe; the program is only
  * read. */
 tw_status tw_host_compile(const tw_graph *program, tw_kernel **kernel);
+tw_status tw_host_load(const tw_graph *program,
+                       tw_kernel **kernel); /* from the disk cache; TW_ERR_UNSUPPORTED: not there */
 tw_host_kernel_fn *tw_kernel_entry(const tw_kernel *kernel);
 int64_t tw_kernel_scratch_bytes(const tw_kernel *kernel, const int64_t *scalars);
 bool tw_kernel_from_cache(const tw_kernel *kernel);
 void tw_kernel_retain(tw_kernel *kernel);
 void tw_kernel_release(tw_kernel *kernel);
+bool tw_kernel_shared(const tw_kernel *kernel); /* has more than one owner */
 
 /* The text of one stage, for `tw tile` and TW_LOG: "llvm" or "asm". */
 tw_status tw_host_emit(const tw_graph *program, const char *stage, tw_text *out);
+
+/* Two kernels that are no tile programs, to measure the machine with: a program of ARITHMETIC does *work operations of
+ * dtype (f32, f64, i32 or i64) in registers; one of STREAM adds a block of buffers[0] and buffers[1] (f32) into
+ * buffers[2], *work bytes in all. */
+typedef enum { TW_PROBE_ARITHMETIC, TW_PROBE_STREAM } tw_probe_kind;
+tw_status tw_host_probe(tw_probe_kind kind, tw_dtype dtype, tw_kernel **kernel, int64_t *work);
 
 /* What the target is: for the cost model, `tw devices` and cache keys. */
 typedef struct tw_host_target {

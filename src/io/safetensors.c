@@ -3,6 +3,7 @@
 #include <jansson.h>
 
 #include "base/os.h"
+#include "capture/check.h"
 #include "tilewright/io.h"
 
 enum { MOST_HEADER = 64 << 20 };
@@ -251,4 +252,9 @@ tw_tensor *tw_file_tensor(const tw_tensor_file *f, const char *name)
             dtype = dtypes[i].dtype;
     json_int_t from = json_integer_value(json_array_get(json_object_get(entry, "data_offsets"), 0));
     return tw_from_data((const char *)f->map + f->data + from, (int)json_array_size(shape), dims, dtype);
+}
+
+__attribute__((constructor)) static void offer_saving(void)
+{
+    tw_check_saver = tw_save_safetensors;
 }

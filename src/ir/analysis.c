@@ -56,11 +56,14 @@ typedef struct hasher {
     const tw_graph *g;
     tw_hash h;
     uint32_t *number, next;
+    bool sizes; /* they count */
 } hasher;
 
 static void hash_dim(hasher *x, tw_dim d)
 {
     tw_dim_step steps[64];
+    if (!x->sizes)
+        return;
     int count = d >= 0 || !x->g->dims ? -1 : tw_dim_steps(x->g, d, steps, TW_COUNT(steps));
     x->h = tw_hash_u64(x->h, count < 0 ? (uint64_t)d : UINT64_MAX); /* handles depend on the order of making */
     for (int i = 0; i < count; i++)
@@ -72,6 +75,13 @@ static void hash_type(hasher *x, const tw_type *t)
     x->h = tw_hash_u64(x->h, (uint64_t)t->dtype << 16 | (uint64_t)t->rank << 8 | t->pointer);
     for (int i = 0; i < t->rank; i++)
         hash_dim(x, t->dims[i]);
+}
+
+/* What a constant is may depend on sizes too: how many elements a mean is over. */
+static bool may_count(const tw_op *op, int attr)
+{
+    return op->info->class == TW_CLASS_CREATION && op->operands == 0 &&
+           (op->info->attr_info[attr].kind == TW_ATTR_FLOAT || !strcmp(op->info->attr_info[attr].name, "bits"));
 }
 
 static void hash_block(hasher *x, const tw_block *block)
@@ -86,6 +96,8 @@ static void hash_block(hasher *x, const tw_block *block)
             x->h = tw_hash_u64(x->h, op->operand[i] ? x->number[op->operand[i]->id] : 0);
         for (int i = 0; i < op->info->attrs; i++) {
             tw_attr_kind kind = op->info->attr_info[i].kind;
+            if (!x->sizes && may_count(op, i))
+                continue;
             if (kind != TW_ATTR_DIMS && kind != TW_ATTR_INTS) {
                 bool nan = kind == TW_ATTR_FLOAT && isnan(op->attr[i].f); /* one NaN: the text has no more */
                 x->h = tw_hash_u64(x->h, nan ? 1 : (uint64_t)op->attr[i].i);
@@ -109,9 +121,9 @@ static void hash_block(hasher *x, const tw_block *block)
     x->h = tw_hash_u64(x->h, 0xb10c);
 }
 
-tw_hash tw_graph_hash(const tw_graph *g)
+static tw_hash hash_graph(const tw_graph *g, bool sizes)
 {
-    hasher x = {g, tw_key((uint64_t)g->table->count), tw_alloc_zero(g->values + 1, sizeof(uint32_t)), 0};
+    hasher x = {g, tw_key((uint64_t)g->table->count), tw_alloc_zero(g->values + 1, sizeof(uint32_t)), 0, sizes};
     if (!x.number)
         return (tw_hash){0, 0};
     for (int i = 0; i < 3; i++)
@@ -119,4 +131,14 @@ tw_hash tw_graph_hash(const tw_graph *g)
     hash_block(&x, g->body);
     tw_free(x.number);
     return x.h;
+}
+
+tw_hash tw_graph_hash(const tw_graph *g)
+{
+    return hash_graph(g, true);
+}
+
+tw_hash tw_graph_shape_hash(const tw_graph *g)
+{
+    return hash_graph(g, false);
 }

@@ -218,6 +218,7 @@ tw_status tw_graph_verify(const tw_graph *g);
 
 /* ---- hash: structural, independent of ids' absolute numbers and of names ---- */
 tw_hash tw_graph_hash(const tw_graph *g);
+tw_hash tw_graph_shape_hash(const tw_graph *g); /* equal also for graphs that differ in sizes only */
 
 /* ---- passes: pass.c ---- */
 typedef tw_status tw_pass_run(tw_graph **g,

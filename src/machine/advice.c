@@ -37,7 +37,7 @@ static void describe(tw_upgrade *u, const char *name, double now, tw_dimension d
 static bool change(copy *c, tw_upgrade_kind kind, int tier, double factor, tw_upgrade *u)
 {
     char name[80];
-    tw_tier *t = &c->machine.tier[tier];
+    tw_machine_tier *t = &c->machine.tier[tier];
     tw_link *k = &c->link[tier];
     switch (kind) {
     case TW_UPGRADE_PEAK:

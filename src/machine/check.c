@@ -132,7 +132,7 @@ static tw_status check_chip(const tw_library *l, tw_chip *c)
 
 /* ---- tiers ---- */
 
-static tw_status torus_dims(tw_tier *t)
+static tw_status torus_dims(tw_machine_tier *t)
 {
     double product = 1;
     const char *at = t->dims_text;
@@ -158,7 +158,7 @@ static tw_status torus_dims(tw_tier *t)
 }
 
 /* Whether enough ports exist. `members`: end points, `ports`: of one switch. */
-static tw_status check_ports(const tw_tier *t, double members, double links)
+static tw_status check_ports(const tw_machine_tier *t, double members, double links)
 {
     double ports = t->through->ports, switches = isnan(t->switches) ? 1 : t->switches;
     switch (t->topology) {
@@ -196,7 +196,7 @@ static tw_status check_ports(const tw_tier *t, double members, double links)
     }
 }
 
-static tw_status check_tier(const tw_library *l, const tw_machine *m, tw_tier *t, int index)
+static tw_status check_tier(const tw_library *l, const tw_machine *m, tw_machine_tier *t, int index)
 {
     TW_TRY(refer(l, &t->item, "link", t->link_name, TW_KIND_LINK, (const void **)&t->link));
     TW_TRY(refer(l, &t->item, "switch", t->switch_name, TW_KIND_SWITCH, (const void **)&t->through));

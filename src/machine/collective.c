@@ -43,7 +43,7 @@ static double known(double value, double otherwise)
     return isnan(value) ? otherwise : value;
 }
 
-static link_constants constants_of(const tw_tier *t)
+static link_constants constants_of(const tw_machine_tier *t)
 {
     const tw_link *k = t->link;
     link_constants c = {.rate = t->rate / t->oversubscription};
@@ -59,7 +59,7 @@ static link_constants constants_of(const tw_tier *t)
 
 /* Steps and traffic of topologies that are no crossbar: a ring and a torus reach neighbours only, which rings don't
  * mind; an all-to-all crosses the bisection. */
-static double all_to_all_slowdown(const tw_tier *t, double n)
+static double all_to_all_slowdown(const tw_machine_tier *t, double n)
 {
     if (t->topology == TW_TOPOLOGY_RING)
         return TW_MAX(1.0, n / 4);
@@ -73,15 +73,15 @@ static double all_to_all_slowdown(const tw_tier *t, double n)
 }
 
 /* One pair of neighbours uses all of a device's links through a switch, but only its own where links are fixed. */
-static double pair_rate(const tw_tier *t, double rate, double n)
+static double pair_rate(const tw_machine_tier *t, double rate, double n)
 {
     if (t->topology == TW_TOPOLOGY_ALL_TO_ALL && t->size > 1)
         return rate / (t->size - 1) * TW_MAX(1.0, n - 1);
     return rate;
 }
 
-static double all_reduce(const tw_tier *t, const link_constants *c, double n, double bytes, double rate, double fill,
-                         tw_algorithm algorithm)
+static double all_reduce(const tw_machine_tier *t, const link_constants *c, double n, double bytes, double rate,
+                         double fill, tw_algorithm algorithm)
 {
     double moved = (n - 1) / n * bytes, hop = t->hop_latency, steps = ceil(log2(n));
     double ring = c->alpha + 2 * (n - 1) * TW_MAX(c->step, hop) + 2 * moved / rate + fill;
@@ -107,7 +107,7 @@ static double all_reduce(const tw_tier *t, const link_constants *c, double n, do
 }
 
 /* `bytes`: what each member holds of the result; all-to-all: what leaves the tier inside this one. */
-static double one_tier(const tw_tier *t, tw_collective what, double n, double bytes, tw_algorithm algorithm)
+static double one_tier(const tw_machine_tier *t, tw_collective what, double n, double bytes, tw_algorithm algorithm)
 {
     link_constants c = constants_of(t);
     double rate = pair_rate(t, c.rate, n) * c.achieved, hop = t->hop_latency, moved = (n - 1) / n * bytes;
@@ -146,7 +146,7 @@ double tw_collective_time(const tw_machine *m, const tw_group *g, tw_collective 
         return 0;
     for (int t = 0; t < g->tiers; t++) {
         double n = g->size[t];
-        const tw_tier *tier = &m->tier[t];
+        const tw_machine_tier *tier = &m->tier[t];
         if (n <= 1)
             continue;
         bool last = outermost(g, t);

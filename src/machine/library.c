@@ -229,7 +229,7 @@ static tw_status read_tiers(addition *a, int index, tw_machine *m)
             if (!strcmp(m->tier[k].item.name, s->name))
                 return wrong(s, "this machine has a tier of that name already, in line %d",
                              m->tier[k].item.section->line);
-        tw_tier *t = &m->tier[m->tiers++];
+        tw_machine_tier *t = &m->tier[m->tiers++];
         tw_schema_clear(TW_KIND_TIER, t);
         t->item.name = s->name;
         t->item.section = s;
@@ -380,7 +380,7 @@ static tw_status locate(const tw_library *l, const char *path, place *p)
         for (int t = 0; m && t < m->tiers; t++)
             if (!strcmp(m->tier[t].item.name, dot + 1)) {
                 found = machine;
-                within = offsetof(tw_machine, tier) + (size_t)t * sizeof(tw_tier);
+                within = offsetof(tw_machine, tier) + (size_t)t * sizeof(tw_machine_tier);
             }
         p->kind = TW_KIND_TIER;
     }

@@ -166,7 +166,7 @@ typedef enum {
 const char *tw_topology_name(int topology);
 
 /* One level of a machine: `size` things of the level inside, joined. */
-typedef struct tw_tier {
+typedef struct tw_machine_tier {
     tw_item item;
     double size;
     int topology, reduces; /* tw_topology; reduces: the switch adds (in-switch reduction) */
@@ -180,7 +180,7 @@ typedef struct tw_tier {
     double rate;        /* byte/s a device and direction */
     double hop_latency; /* s, one crossing */
     double members;     /* devices within this tier */
-} tw_tier;
+} tw_machine_tier;
 
 enum { TW_TIERS = 6 };
 
@@ -191,7 +191,7 @@ typedef struct tw_machine {
     double chips_per_host, node_chips; /* node_chips: devices that share a board (members of the first tier) */
     double host_memory, overhead_power, node_price, price, pue, power_cap;
     int tiers;
-    tw_tier tier[TW_TIERS];
+    tw_machine_tier tier[TW_TIERS];
     double devices; /* product of the tiers' sizes */
 } tw_machine;
 

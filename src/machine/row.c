@@ -147,7 +147,7 @@ static const tw_link *scale_out(const tw_library *l, double gbps)
 
 static void tier(tw_machine *m, const char *name, double size, int topology, const tw_link *link, double rate)
 {
-    tw_tier *t = &m->tier[m->tiers++];
+    tw_machine_tier *t = &m->tier[m->tiers++];
     tw_schema_clear(TW_KIND_TIER, t);
     t->item.name = name;
     t->size = size;

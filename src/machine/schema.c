@@ -210,17 +210,17 @@ static const tw_field machine_fields[] = {
 
 static const tw_field tier_fields[] = {
     COMMON,
-    NEED(tw_tier, size, 1, 1e6, "things of the tier inside that this one joins"),
-    PICK(tw_tier, topology, "all-to-all|switch|fat-tree|rail|ring|torus|dragonfly", "how"),
-    REF(tw_tier, "link", link_name, "a [link]"),
-    REF(tw_tier, "switch", switch_name, "a [switch]"),
-    CNT(tw_tier, switches, 1, 1e6, "side by side in one tier"),
-    YES(tw_tier, reduces, "the switch adds what passes"),
-    NUM(tw_tier, bandwidth, BYTE_RATE, 1e6, 1e15, "a device and direction, where it differs from the link's"),
-    NUM(tw_tier, oversubscription, NONE, 1, 1000, "of the levels above the leaves"),
-    NUM(tw_tier, latency, TIME, 1e-10, 1e-2, "of a crossing, where it differs from link and switch"),
-    REF(tw_tier, "dims", dims_text, "of a torus: 4x4x4"),
-    CNT(tw_tier, groups, 1, 1e5, "of a dragonfly"),
+    NEED(tw_machine_tier, size, 1, 1e6, "things of the tier inside that this one joins"),
+    PICK(tw_machine_tier, topology, "all-to-all|switch|fat-tree|rail|ring|torus|dragonfly", "how"),
+    REF(tw_machine_tier, "link", link_name, "a [link]"),
+    REF(tw_machine_tier, "switch", switch_name, "a [switch]"),
+    CNT(tw_machine_tier, switches, 1, 1e6, "side by side in one tier"),
+    YES(tw_machine_tier, reduces, "the switch adds what passes"),
+    NUM(tw_machine_tier, bandwidth, BYTE_RATE, 1e6, 1e15, "a device and direction, where it differs from the link's"),
+    NUM(tw_machine_tier, oversubscription, NONE, 1, 1000, "of the levels above the leaves"),
+    NUM(tw_machine_tier, latency, TIME, 1e-10, 1e-2, "of a crossing, where it differs from link and switch"),
+    REF(tw_machine_tier, "dims", dims_text, "of a torus: 4x4x4"),
+    CNT(tw_machine_tier, groups, 1, 1e5, "of a dragonfly"),
 };
 
 static const tw_field model_fields[] = {
@@ -322,7 +322,7 @@ const tw_item_schema tw_schemas[TW_ITEM_KINDS] = {
     [TW_KIND_FIT] = SCHEMA("fit", tw_fit, fit_fields),
     [TW_KIND_CHIP] = SCHEMA("chip", tw_chip, chip_fields),
     [TW_KIND_MACHINE] = SCHEMA("machine", tw_machine, machine_fields),
-    [TW_KIND_TIER] = SCHEMA("tier", tw_tier, tier_fields),
+    [TW_KIND_TIER] = SCHEMA("tier", tw_machine_tier, tier_fields),
     [TW_KIND_MODEL] = SCHEMA("model", tw_model, model_fields),
     [TW_KIND_ECONOMY] = SCHEMA("economy", tw_economy, economy_fields),
     [TW_KIND_SOFTWARE] = SCHEMA("software", tw_software, software_fields),

@@ -210,7 +210,7 @@ static double send_time(const tw_planner *p, const tw_strategy *s)
  * all come by the link of the outermost tier that it spans. */
 static double flat_gather(const tw_planner *p, const tw_group *g, double bytes)
 {
-    const tw_tier *tier = NULL;
+    const tw_machine_tier *tier = NULL;
     double rings = 4 * p->work.model->layers, around = 0, crossings = g->members;
     for (int t = 0; t < g->tiers; t++) {
         if (g->size[t] <= 1)

@@ -78,7 +78,7 @@ double tw_reference_from_integer(int64_t value)
     return value < 0 ? -odd : odd;
 }
 
-static void wide_free(wide *w)
+void tw_wide_free(wide *w)
 {
     tw_free(w->f);
     tw_free(w->i);
@@ -86,7 +86,7 @@ static void wide_free(wide *w)
     w->i = NULL;
 }
 
-static tw_status wide_create(wide *w)
+tw_status tw_wide_create(wide *w)
 {
     w->f = NULL;
     w->i = NULL;
@@ -117,9 +117,9 @@ static int64_t load_integer(tw_dtype dtype, const void *data, int64_t at)
     }
 }
 
-static tw_status wide_load(wide *w, const tw_array *a)
+static tw_status tw_wide_load(wide *w, const tw_array *a)
 {
-    TW_TRY(wide_create(w));
+    TW_TRY(tw_wide_create(w));
     size_t size = tw_dtype_size(a->dtype);
     for (int64_t e = 0; e < w->count; e++) {
         if (w->f)
@@ -130,7 +130,7 @@ static tw_status wide_load(wide *w, const tw_array *a)
     return TW_OK;
 }
 
-static tw_status wide_store(const wide *w, tw_reference_mode mode, tw_array *a)
+tw_status tw_wide_store(const wide *w, tw_reference_mode mode, tw_array *a)
 {
     bool doubles = w->f && mode == TW_REFERENCE_EXACT;
     TW_TRY(tw_array_create(doubles ? TW_F64 : w->dtype, w->rank, w->shape, a));
@@ -202,27 +202,27 @@ static tw_status evaluate(step *s)
     }
 }
 
-static tw_status evaluate_op(const tw_graph *g, const tw_op *op, tw_reference_mode mode, const int64_t *symbols,
-                             const wide *const *x, wide *y)
+tw_status tw_reference_evaluate_op(const tw_graph *g, const tw_op *op, tw_reference_mode mode, const int64_t *symbols,
+                                   const wide *const *x, wide *y)
 {
     step s = {g, op, symbols, x, y};
     if (op->info->level != TW_LEVEL_PRIMITIVE)
         return tw_error(TW_ERR_UNSUPPORTED, "reference: %s is no primitive; expected a decomposed graph",
                         op->info->name);
     TW_TRY(shape_like(g, &op->result[0].type, symbols, y));
-    tw_status status = wide_create(y);
+    tw_status status = tw_wide_create(y);
     if (status == TW_OK)
         status = evaluate(&s);
     if (status == TW_OK)
         round_all(y, mode);
     else
-        wide_free(y);
+        tw_wide_free(y);
     return status;
 }
 
 /* Loads `a` as what `type` says it is. */
-static tw_status load_as(const tw_graph *g, const tw_type *type, tw_reference_mode mode, const int64_t *symbols,
-                         const tw_array *a, int number, wide *w)
+tw_status tw_wide_load_as(const tw_graph *g, const tw_type *type, tw_reference_mode mode, const int64_t *symbols,
+                          const tw_array *a, int number, wide *w)
 {
     TW_TRY(shape_like(g, type, symbols, w));
     bool wider = mode == TW_REFERENCE_EXACT && is_floating(w) && a->dtype == TW_F64;
@@ -234,7 +234,7 @@ static tw_status load_as(const tw_graph *g, const tw_type *type, tw_reference_mo
         fits = a->shape[i] == w->shape[i];
     if (!fits)
         return tw_error(TW_ERR_SHAPE, "reference: array %d hasn't the shape that the graph expects", number);
-    return wide_load(w, a);
+    return tw_wide_load(w, a);
 }
 
 enum { MOST_OPERANDS_ON_STACK = 8 };
@@ -248,15 +248,15 @@ tw_status tw_reference_op(const tw_graph *g, const tw_op *op, const int64_t *sym
     *result = (tw_array){0};
     for (uint32_t i = 0; i < op->operands && status == TW_OK; i++) {
         at[i] = &x[i];
-        status = load_as(g, &op->operand[i]->type, TW_REFERENCE_ROUNDED, symbols, &operands[i], (int)i, &x[i]);
+        status = tw_wide_load_as(g, &op->operand[i]->type, TW_REFERENCE_ROUNDED, symbols, &operands[i], (int)i, &x[i]);
     }
     if (status == TW_OK)
-        status = evaluate_op(g, op, TW_REFERENCE_ROUNDED, symbols, at, &y);
+        status = tw_reference_evaluate_op(g, op, TW_REFERENCE_ROUNDED, symbols, at, &y);
     if (status == TW_OK)
-        status = wide_store(&y, TW_REFERENCE_ROUNDED, result);
+        status = tw_wide_store(&y, TW_REFERENCE_ROUNDED, result);
     for (uint32_t i = 0; x && i < op->operands; i++)
-        wide_free(&x[i]);
-    wide_free(&y);
+        tw_wide_free(&x[i]);
+    tw_wide_free(&y);
     tw_free(x);
     tw_free(at);
     return status;
@@ -280,7 +280,7 @@ static tw_status run_output(evaluation *e, const tw_op *op)
     if ((int)op->operands != e->m)
         return tw_error(TW_ERR_VALUE, "reference: %d outputs wanted; the graph has %u", e->m, op->operands);
     for (uint32_t i = 0; i < op->operands; i++)
-        TW_TRY(wide_store(&e->value[op->operand[i]->id], e->mode, &e->outputs[i]));
+        TW_TRY(tw_wide_store(&e->value[op->operand[i]->id], e->mode, &e->outputs[i]));
     return TW_OK;
 }
 
@@ -290,7 +290,7 @@ static tw_status run_input(evaluation *e, const tw_op *op)
         return tw_error(TW_ERR_VALUE, "reference: %d inputs given; the graph has more", e->n);
     int number = e->next_input++;
     wide *w = &e->value[op->result[0].id];
-    TW_TRY(load_as(e->g, &op->result[0].type, e->mode, e->symbols, &e->inputs[number], number, w));
+    TW_TRY(tw_wide_load_as(e->g, &op->result[0].type, e->mode, e->symbols, &e->inputs[number], number, w));
     return TW_OK;
 }
 
@@ -305,12 +305,12 @@ static tw_status run_op(evaluation *e, const tw_op *op)
         return TW_ERR_MEMORY;
     for (uint32_t i = 0; i < op->operands; i++)
         x[i] = op->operand[i] ? &e->value[op->operand[i]->id] : NULL;
-    tw_status status = evaluate_op(e->g, op, e->mode, e->symbols, x, &e->value[op->result[0].id]);
+    tw_status status = tw_reference_evaluate_op(e->g, op, e->mode, e->symbols, x, &e->value[op->result[0].id]);
     if (x != few)
         tw_free(x);
     for (uint32_t i = 0; i < op->operands && status == TW_OK; i++)
         if (op->operand[i] && --e->uses[op->operand[i]->id] == 0)
-            wide_free(&e->value[op->operand[i]->id]);
+            tw_wide_free(&e->value[op->operand[i]->id]);
     return status;
 }
 
@@ -327,7 +327,7 @@ tw_status tw_reference_evaluate(const tw_graph *g, tw_reference_mode mode, const
     for (const tw_op *op = g->body->first; op && status == TW_OK; op = op->next)
         status = run_op(&e, op);
     for (uint32_t i = 0; e.value && i < g->values; i++)
-        wide_free(&e.value[i]);
+        tw_wide_free(&e.value[i]);
     for (int i = 0; status != TW_OK && i < m; i++)
         tw_array_free(&outputs[i]);
     tw_free(e.value);

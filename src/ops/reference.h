@@ -46,6 +46,12 @@ tw_status tw_reference_run(const tw_graph *g, const int64_t *symbols, const tw_a
  * that is not constant). */
 int tw_reference_inputs(const tw_graph *g, uint64_t seed, tw_array *inputs, int room);
 
+/* The same, and how far each element of a right result may be from it (f64, shapes of the outputs): the promised error
+ * of elementary functions and the order of sums, carried through all that follows. Infinite where anything may come
+ * out. outputs, bounds: the caller frees them. */
+tw_status tw_reference_bounds(const tw_graph *g, const int64_t *symbols, const tw_array *inputs, int n,
+                              tw_array *outputs, tw_array *bounds, int m);
+
 /* One operation: an array for each operand. */
 tw_status tw_reference_op(const tw_graph *g, const tw_op *op, const int64_t *symbols, const tw_array *operands,
                           tw_array *result);
@@ -58,12 +64,15 @@ void tw_reference_philox(uint64_t counter_low, uint64_t counter_high, uint64_t k
  * multiplied by the number of steps and taken at the largest partial result. */
 double tw_reference_ulp(int code, tw_dtype dtype);
 
+double tw_largest(tw_dtype dtype); /* the largest finite number */
 /* One unit in the last place of `value` in a floating dtype; that of the smallest normal number below it. */
 double tw_ulp(double value, tw_dtype dtype);
 
 /* Is every element of `got` within `ulp` units (of got's dtype) or within abs_tol of `want`? NaN equals NaN; integers
  * must be equal. Otherwise `report` (may be NULL) names the first element that differs, and how many do. */
 bool tw_array_compare(const tw_array *got, const tw_array *want, double ulp, double abs_tol, tw_text *report);
+/* Is every element of `got` within its bound of `want`? */
+bool tw_array_within(const tw_array *got, const tw_array *want, const tw_array *bound, tw_text *report);
 bool tw_array_same_bits(const tw_array *got, const tw_array *want, tw_text *report); /* any NaN equals any NaN */
 
 #endif

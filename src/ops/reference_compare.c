@@ -39,6 +39,14 @@ double tw_ulp(double value, tw_dtype dtype)
     return ldexp(1, TW_MAX(exponent, lowest) - digits + 1);
 }
 
+double tw_largest(tw_dtype dtype)
+{
+    return dtype == TW_F16    ? 65504
+           : dtype == TW_F64  ? 0x1.fffffffffffffp1023
+           : dtype == TW_BF16 ? 0x1.fep127
+                              : 0x1.fffffep127;
+}
+
 static bool same_shape(const tw_array *got, const tw_array *want, tw_text *report)
 {
     bool same = got->rank == want->rank;
@@ -69,10 +77,7 @@ static bool close_enough(double got, double want, tw_dtype dtype, double ulp, do
     if (got == want)
         return true;
     if (isinf(got) || isinf(want)) { /* the true value may lie on either side of the largest number */
-        double largest = dtype == TW_F16    ? 65504
-                         : dtype == TW_F64  ? 0x1.fffffffffffffp1023
-                         : dtype == TW_BF16 ? 0x1.fep127
-                                            : 0x1.fffffep127;
+        double largest = tw_largest(dtype);
         double finite = isinf(got) ? want : got, infinite = isinf(got) ? got : want;
         return !isinf(finite) && (finite > 0) == (infinite > 0) &&
                largest - fabs(finite) < ulp * tw_ulp(largest, dtype);
@@ -94,7 +99,8 @@ static void first_difference(const tw_array *got, const tw_array *want, int64_t 
     double x = tw_dtype_load(got->dtype, (const char *)got->data + (size_t)e * tw_dtype_size(got->dtype));
     double y = tw_dtype_load(want->dtype, (const char *)want->data + (size_t)e * tw_dtype_size(want->dtype));
     place_text(got, e, report);
-    tw_text_add(report, "%.17g, expected %.17g", x, y);
+    int digits = got->dtype == TW_F64 ? 17 : tw_dtype_floating(got->dtype) ? 9 : 20;
+    tw_text_add(report, "%.*g, expected %.*g", digits, x, digits, y);
     if (tw_dtype_floating(got->dtype) && isfinite(x) && isfinite(y))
         tw_text_add(report, " (%.3g ULP of %s away)", fabs(x - y) / tw_ulp(y, got->dtype), tw_dtype_name(got->dtype));
 }
@@ -115,6 +121,42 @@ bool tw_array_compare(const tw_array *got, const tw_array *want, double ulp, dou
     if (wrong && report) {
         first_difference(got, want, first, report);
         tw_text_add(report, "; %lld of %lld elements differ", (long long)wrong, (long long)count);
+    }
+    return wrong == 0;
+}
+
+/* An infinity stands for the largest number: the true value may lie on either side of it. */
+static bool within(double got, double want, tw_dtype dtype, double bound)
+{
+    if (isinf(bound) || got == want || (isnan(got) && isnan(want)))
+        return true;
+    if (isnan(got) || isnan(want) || (isinf(got) && isinf(want)))
+        return false;
+    double g = isinf(got) ? copysign(tw_largest(dtype), got) : got;
+    double w = isinf(want) ? copysign(tw_largest(dtype), want) : want;
+    return bound > 0 && fabs(g - w) <= bound;
+}
+
+bool tw_array_within(const tw_array *got, const tw_array *want, const tw_array *bound, tw_text *report)
+{
+    int64_t count = tw_array_count(got), wrong = 0, first = -1;
+    size_t size = tw_dtype_size(got->dtype);
+    if (got->dtype != want->dtype || !same_shape(got, want, report))
+        return false;
+    for (int64_t e = 0; e < count; e++) {
+        double x = tw_dtype_load(got->dtype, (const char *)got->data + (size_t)e * size);
+        double y = tw_dtype_load(want->dtype, (const char *)want->data + (size_t)e * size);
+        double allowed = ((const double *)bound->data)[e];
+        bool same =
+            !memcmp((const char *)got->data + (size_t)e * size, (const char *)want->data + (size_t)e * size, size);
+        if (same || (tw_dtype_floating(got->dtype) || allowed > 0 ? within(x, y, got->dtype, allowed) : false))
+            continue;
+        first = wrong++ ? first : e;
+    }
+    if (wrong && report) {
+        first_difference(got, want, first, report);
+        tw_text_add(report, ", at most %.3g apart; %lld of %lld elements differ", ((const double *)bound->data)[first],
+                    (long long)wrong, (long long)count);
     }
     return wrong == 0;
 }

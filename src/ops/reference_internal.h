@@ -32,6 +32,15 @@ static inline bool is_floating(const wide *w)
     return tw_dtype_floating(w->dtype);
 }
 
+/* reference.c: memory, conversion, one operation (y is made here; tw_wide_free it) */
+tw_status tw_wide_create(wide *w); /* zeroed; dtype, rank and shape are set */
+void tw_wide_free(wide *w);
+tw_status tw_wide_load_as(const tw_graph *g, const tw_type *type, tw_reference_mode mode, const int64_t *symbols,
+                          const tw_array *a, int number, wide *w);
+tw_status tw_wide_store(const wide *w, tw_reference_mode mode, tw_array *a);
+tw_status tw_reference_evaluate_op(const tw_graph *g, const tw_op *op, tw_reference_mode mode, const int64_t *symbols,
+                                   const wide *const *x, wide *y);
+
 /* The nested loops around one axis: element (a, r, b) is at (a * r_size + r) * b_size + b. */
 typedef struct axis_form {
     int64_t a, r, b;
@@ -45,6 +54,18 @@ tw_status tw_reference_index(step *s); /* gathers and scatters */
 tw_status tw_reference_reduce(step *s);
 tw_status tw_reference_scan(step *s);
 tw_status tw_reference_dot(step *s);
+
+/* One operation whose operands may be off: what its result may be off by. */
+typedef struct bounding {
+    const step *s;          /* evaluated already */
+    const double *const *e; /* by operand: how far each element may be off; NULL: it is exact */
+    double *out;            /* the same for the result; zero at first */
+} bounding;
+bool tw_bounding_exact(const bounding *b);          /* no operand is off */
+tw_status tw_bound_pointwise(const bounding *b);    /* reference_corners.c; amax and amin too */
+tw_status tw_bound_move(const bounding *b);         /* reference_bounds.c: views, gathers, joins, what is written */
+tw_status tw_bound_accumulation(const bounding *b); /* reference_running.c: sums, products, scans, scatters */
+tw_status tw_bound_position(const bounding *b);     /* argmax, argmin */
 
 int64_t tw_reference_wrap(tw_dtype dtype, int64_t value); /* to an integer dtype: the low bits; bool: value != 0 */
 double tw_reference_round(tw_dtype dtype, double value);  /* to the nearest value of a floating dtype */

@@ -145,7 +145,20 @@ tw_status tw_reference_scan(step *s)
     return TW_OK;
 }
 
-/* ---- contraction ---- */
+/* ---- contraction ---- the rows of b one after another, so that each element is one chain over k, ascending */
+
+/* The product of two floats, or of narrower numbers, is exact in double: fused or not makes no difference. */
+static void add_row(double *y, double a, const double *b, int64_t columns, bool fused)
+{
+    for (int64_t j = 0; j < columns; j++)
+        y[j] = fused ? fma(a, b[j], y[j]) : a * b[j] + y[j];
+}
+
+static void add_row_integer(int64_t *y, int64_t a, const int64_t *b, int64_t columns)
+{
+    for (int64_t j = 0; j < columns; j++)
+        y[j] = (int64_t)((uint64_t)y[j] + (uint64_t)a * (uint64_t)b[j]);
+}
 
 tw_status tw_reference_dot(step *s)
 {
@@ -154,21 +167,14 @@ tw_status tw_reference_dot(step *s)
     int64_t rows = a->shape[rank - 2], inner = a->shape[rank - 1], columns = b->shape[rank - 1];
     if (!a->f != !s->y->f || !b->f != !a->f)
         return tw_error(TW_ERR_DTYPE, "reference: dot of %s and %s", tw_dtype_name(a->dtype), tw_dtype_name(b->dtype));
-    for (int64_t e = 0; e < s->y->count; e++) {
-        int64_t batch = e / (rows * columns), row = e / columns % rows, column = e % columns;
-        const int64_t p = (batch * rows + row) * inner, q = batch * inner * columns + column;
-        double f = 0;
-        uint64_t i = 0;
+    for (int64_t row = 0; columns && row < s->y->count / columns; row++) { /* of all batches */
         for (int64_t k = 0; k < inner; k++) {
+            int64_t from = (row / rows * inner + k) * columns, to = row * columns;
             if (a->f)
-                f = fma(a->f[p + k], b->f[q + k * columns], f);
+                add_row(s->y->f + to, a->f[row * inner + k], b->f + from, columns, a->dtype == TW_F64);
             else
-                i += (uint64_t)a->i[p + k] * (uint64_t)b->i[q + k * columns];
+                add_row_integer(s->y->i + to, a->i[row * inner + k], b->i + from, columns);
         }
-        if (a->f)
-            s->y->f[e] = f;
-        else
-            s->y->i[e] = (int64_t)i;
     }
     return TW_OK;
 }

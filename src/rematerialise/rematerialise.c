@@ -295,31 +295,91 @@ static tw_status redirect(remat *r)
 
 /* ---- the pass ---- */
 
-static tw_status run(remat *r, bool *changed)
+static tw_status begin(remat *r, const tw_graph *g, double price, bool *known_sizes)
 {
-    if (!find_facts(r)) /* a size that isn't known: nothing can be weighed */
-        return TW_OK;
-    if (!find_cut(r))
+    *r = (remat){.g = (tw_graph *)(uintptr_t)g, .arena = tw_arena_create(1 << 18), .values = g->values, .price = price};
+    r->facts = r->arena ? tw_arena_zero(r->arena, r->values + 1, sizeof *r->facts) : NULL;
+    if (!r->facts)
         return TW_ERR_MEMORY;
-    TW_TRY(choose(r));
+    *known_sizes = find_facts(r); /* where one isn't known nothing can be weighed */
+    return TW_OK;
+}
+
+static bool goes_with_operand(const tw_op *op)
+{
+    return op->code == TW_G_RESHAPE || op->code == TW_G_SLICE || op->code == TW_G_EXPAND || op->code == TW_G_PERMUTE;
+}
+
+static tw_status set_choice(remat *r, const tw_remat_choice *choice)
+{
+    int n = 0;
+    for (const tw_op *op = r->g->body->first; op; op = op->next) {
+        bool view = goes_with_operand(op);
+        if (!view && n == choice->operations)
+            return tw_error(TW_ERR_INTERNAL, "rematerialise: a choice for %d operations, the graph has more", n);
+        value_facts *f = op->results ? facts_of(r, &op->result[0]) : NULL;
+        if (f)
+            f->again = view ? facts_of(r, op->operand[0])->again : choice->again[n];
+        if (!view && n == choice->cut && f)
+            r->cut = f->place;
+        n += !view;
+    }
+    for (uint32_t i = 0; i < r->values; i++) /* a view behind the cut is no copy of anything */
+        r->facts[i].again &= r->facts[i].place <= r->cut;
     for (uint32_t i = 0; i < r->values; i++)
         if (r->facts[i].again && r->facts[i].last > r->cut && !is_view(r->facts[i].op))
             r->done.bytes_less += r->facts[i].bytes;
-    TW_TRY(redirect(r));
-    *changed = r->done.operations > 0;
-    bool dead;
-    return *changed ? tw_pass_dce(&r->g, &dead) : TW_OK;
+    return TW_OK;
+}
+
+tw_status tw_rematerialise_choose(const tw_graph *g, double price, tw_remat_choice *choice)
+{
+    remat r;
+    bool known_sizes = false;
+    *choice = (tw_remat_choice){0};
+    tw_status status = begin(&r, g, price, &known_sizes);
+    if (status == TW_OK && known_sizes)
+        status = find_cut(&r) ? choose(&r) : TW_ERR_MEMORY;
+    if (status == TW_OK && !(choice->again = tw_alloc_zero((size_t)r.places + 1, sizeof *choice->again)))
+        status = TW_ERR_MEMORY;
+    for (const tw_op *op = g->body->first; op && status == TW_OK; op = op->next) {
+        if (goes_with_operand(op))
+            continue;
+        bool before = op->results && facts_of(&r, &op->result[0])->place <= r.cut;
+        choice->cut = before ? choice->operations : choice->cut;
+        choice->again[choice->operations++] = op->results && facts_of(&r, &op->result[0])->again;
+    }
+    tw_arena_destroy(r.arena);
+    return status;
+}
+
+tw_status tw_rematerialise_apply(tw_graph **g, const tw_remat_choice *choice, tw_rematerialised *done, bool *changed)
+{
+    remat r;
+    bool known_sizes = false, dead;
+    *changed = false;
+    tw_status status = begin(&r, *g, 0, &known_sizes);
+    if (status == TW_OK && known_sizes)
+        status = set_choice(&r, choice);
+    if (status == TW_OK && known_sizes)
+        status = redirect(&r);
+    *changed = r.done.operations > 0;
+    if (status == TW_OK && *changed)
+        status = tw_pass_dce(g, &dead);
+    tw_arena_destroy(r.arena);
+    if (done)
+        *done = r.done;
+    return status;
 }
 
 tw_status tw_rematerialise(tw_graph **g, double price, tw_rematerialised *done, bool *changed)
 {
-    remat r = {.g = *g, .arena = tw_arena_create(1 << 18), .values = (*g)->values, .price = price};
+    tw_remat_choice choice;
     *changed = false;
-    r.facts = r.arena ? tw_arena_zero(r.arena, r.values + 1, sizeof *r.facts) : NULL;
-    tw_status status = r.facts ? run(&r, changed) : TW_ERR_MEMORY;
-    tw_arena_destroy(r.arena);
-    if (done)
-        *done = r.done;
+    tw_status status = tw_rematerialise_choose(*g, price, &choice);
+    if (status == TW_OK)
+        status = tw_rematerialise_apply(g, &choice, done, changed);
+    tw_free(choice.again);
     return status;
 }
 

@@ -15,7 +15,17 @@ typedef struct tw_rematerialised {
     int64_t element_operations; /* that are done twice */
 } tw_rematerialised;
 
+/* What is computed again, by operation in their order, so that a graph that differs in sizes only can be treated alike.
+ * Views, which some sizes need and others don't, are not counted: they go with what they view. */
+typedef struct tw_remat_choice {
+    int operations, cut; /* how many; the last one before the cut */
+    bool *again;         /* tw_free it */
+} tw_remat_choice;
+tw_status tw_rematerialise_choose(const tw_graph *g, double price, tw_remat_choice *choice);
 /* in: primitives, simplified; out: the same results, bit by bit. `done` may be NULL. */
+tw_status tw_rematerialise_apply(tw_graph **g, const tw_remat_choice *choice, tw_rematerialised *done, bool *changed);
+
+/* Both. */
 tw_status tw_rematerialise(tw_graph **g, double price, tw_rematerialised *done, bool *changed);
 
 tw_status tw_pass_rematerialise(tw_graph **g, bool *changed); /* at the default price */

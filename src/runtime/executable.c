@@ -6,6 +6,8 @@
 
 typedef struct work {
     tw_executable *e;
+    bool may_compile;
+    _Atomic int from_cache, compiled;
     _Atomic int next;
     _Atomic int status;
     char message[512];
@@ -16,7 +18,10 @@ static void compile_some(void *data)
 {
     work *w = data;
     for (int i; (i = atomic_fetch_add(&w->next, 1)) < w->e->plan->kernels && atomic_load(&w->status) == TW_OK;) {
-        tw_status status = tw_host_compile(w->e->plan->kernel[i].program, &w->e->kernel[i]);
+        tw_kernel_origin origin = TW_KERNEL_SHARED;
+        tw_status status = tw_kernel_get(w->e->plan->kernel[i].program, w->may_compile, &w->e->kernel[i], &origin);
+        atomic_fetch_add(&w->from_cache, status == TW_OK && origin == TW_KERNEL_FROM_DISK);
+        atomic_fetch_add(&w->compiled, status == TW_OK && origin == TW_KERNEL_COMPILED);
         if (status == TW_OK)
             continue;
         if (!atomic_exchange(&w->said, true)) /* another thread's error text must reach the caller's thread */
@@ -25,10 +30,10 @@ static void compile_some(void *data)
     }
 }
 
-static tw_status compile_all(tw_executable *e)
+static tw_status compile_all(tw_executable *e, bool may_compile)
 {
     enum { MOST_HELPERS = 15 };
-    work w = {.e = e};
+    work w = {.e = e, .may_compile = may_compile};
     tw_os_thread *helper[MOST_HELPERS];
     int helpers = TW_MIN(TW_MIN(tw_os_cores(), e->plan->kernels) - 1, MOST_HELPERS), started = 0;
     for (; started < helpers; started++)
@@ -37,10 +42,12 @@ static tw_status compile_all(tw_executable *e)
     compile_some(&w);
     for (int i = 0; i < started; i++)
         tw_os_thread_join(helper[i]);
+    e->from_cache = atomic_load(&w.from_cache);
+    e->compiled = atomic_load(&w.compiled);
     return atomic_load(&w.status) == TW_OK ? TW_OK : tw_error((tw_status)atomic_load(&w.status), "%s", w.message);
 }
 
-tw_status tw_executable_create(tw_plan *plan, tw_executable **executable)
+tw_status tw_executable_create(tw_plan *plan, bool may_compile, tw_executable **executable)
 {
     uint64_t start = tw_os_now_ns();
     tw_executable *e = tw_alloc_zero(1, sizeof *e);
@@ -54,10 +61,9 @@ tw_status tw_executable_create(tw_plan *plan, tw_executable **executable)
     e->kernel = tw_alloc_zero(kernels, sizeof *e->kernel);
     e->entry = tw_alloc_zero(kernels, sizeof *e->entry);
     e->ns = tw_alloc_zero((size_t)plan->launches + 1, sizeof *e->ns);
-    tw_status status = e->kernel && e->entry && e->ns ? compile_all(e) : TW_ERR_MEMORY;
+    tw_status status = e->kernel && e->entry && e->ns ? compile_all(e, may_compile) : TW_ERR_MEMORY;
     for (int i = 0; i < plan->kernels && status == TW_OK; i++) {
         e->entry[i] = tw_kernel_entry(e->kernel[i]);
-        e->from_cache += tw_kernel_from_cache(e->kernel[i]);
     }
     for (int l = 0; l < plan->launches && status == TW_OK; l++) {
         int64_t bytes = tw_kernel_scratch_bytes(e->kernel[plan->launch[l].kernel], plan->launch[l].scalar);
@@ -65,8 +71,8 @@ tw_status tw_executable_create(tw_plan *plan, tw_executable **executable)
     }
     e->compile_ns = tw_os_now_ns() - start;
     if (status == TW_OK) {
-        tw_say(TW_LOG_TIMING, "%d kernels in %.1f ms, %d from the cache", plan->kernels, (double)e->compile_ns * 1e-6,
-               e->from_cache);
+        tw_say(TW_LOG_TIMING, "%d kernels in %.1f ms, %d from the cache, %d compiled", plan->kernels,
+               (double)e->compile_ns * 1e-6, e->from_cache, e->compiled);
         *executable = e;
     } else {
         tw_executable_destroy(e);
@@ -104,6 +110,7 @@ void tw_executable_destroy(tw_executable *e)
     tw_free(e->kernel);
     tw_free(e->entry);
     tw_free(e->ns);
+    tw_free(e->span);
     tw_plan_destroy(e->plan);
     tw_free(e);
 }

@@ -11,8 +11,7 @@
 
 enum { SMALL_PLAN_NS = 20000, CHUNKS_A_THREAD = 4, ALIGNMENT = 64 };
 
-static int threads_wanted;
-static bool timing;
+static bool timing, spans;
 
 /* Temporary memory is kept between runs: one block for all plans that this thread runs. */
 static _Thread_local struct {
@@ -21,20 +20,14 @@ static _Thread_local struct {
 } memory;
 static _Atomic int64_t bytes_held;
 
-void tw_set_num_threads(int threads)
-{
-    threads_wanted = threads;
-}
-
-int tw_num_threads(void)
-{
-    int64_t n = threads_wanted > 0 ? threads_wanted : tw_env_int("TW_THREADS", tw_os_cores());
-    return (int)TW_MAX(TW_MIN(n, 1024), 1);
-}
-
 void tw_runtime_timing(bool on)
 {
     timing = on;
+}
+
+void tw_runtime_spans(bool on)
+{
+    spans = on;
 }
 
 int64_t tw_runtime_bytes(void)
@@ -77,19 +70,24 @@ typedef struct run {
     int64_t scratch_stride;
     _Atomic int64_t *next; /* by launch: next program to hand out */
     uint64_t *ns;
+    tw_launch_span *span;
 } run;
 
-static void run_launch(const run *r, int l, char *scratch)
+/* Returns how many programs this thread ran. */
+static int64_t run_launch(const run *r, int l, char *scratch)
 {
     const tw_plan_launch *launch = &r->e->plan->launch[l];
     int64_t programs = launch->grid[0] * launch->grid[1] * launch->grid[2];
     int64_t chunk = r->threads == 1 ? programs : TW_MAX(programs / (r->threads * CHUNKS_A_THREAD), 1);
+    int64_t done = 0;
     tw_host_kernel_fn *kernel = r->e->entry[launch->kernel];
     while (true) {
         int64_t from = atomic_fetch_add_explicit(&r->next[l], chunk, memory_order_relaxed);
         if (from >= programs)
-            return;
-        kernel(r->buffer + r->first[l], launch->scalar, from, TW_MIN(from + chunk, programs), scratch);
+            return done;
+        int64_t end = TW_MIN(from + chunk, programs);
+        kernel(r->buffer + r->first[l], launch->scalar, from, end, scratch);
+        done += end - from;
     }
 }
 
@@ -100,8 +98,10 @@ static void run_thread(const run *r, int thread)
     for (int l = 0; l < plan->launches;) {
         int batch = plan->launch[l].batch;
         for (; l < plan->launches && plan->launch[l].batch == batch; l++) {
-            uint64_t start = r->ns ? tw_os_now_ns() : 0;
-            run_launch(r, l, mine);
+            uint64_t start = r->ns || r->span ? tw_os_now_ns() : 0;
+            int64_t programs = run_launch(r, l, mine);
+            if (r->span)
+                r->span[l * r->threads + thread] = (tw_launch_span){start, tw_os_now_ns(), programs};
             if (r->ns) {
 #pragma omp barrier
                 if (thread == 0)
@@ -151,7 +151,44 @@ int64_t tw_execute_scratch(const tw_executable *e)
     return scratch_stride(e) * threads_for(e->plan);
 }
 
+/* One launch after another, so that the memory between two of them can be looked at. */
+static tw_status run_watched(const run *r, const tw_launch_watcher *watcher)
+{
+    for (int l = 0; l < r->e->plan->launches; l++) {
+        void *const *buffers = r->buffer + r->first[l];
+        TW_TRY(watcher->look(watcher->user, l, buffers, false));
+#pragma omp parallel num_threads(r->threads)
+        run_launch(r, l, (char *)r->buffer[-1] + omp_get_thread_num() * r->scratch_stride);
+        TW_TRY(watcher->look(watcher->user, l, buffers, true));
+    }
+    return TW_OK;
+}
+
+static void run_together(const run *r)
+{
+    if (r->threads == 1) {
+        run_thread(r, 0);
+        return;
+    }
+#pragma omp parallel num_threads(r->threads)
+    run_thread(r, omp_get_thread_num());
+}
+
+static tw_launch_span *fresh_spans(tw_executable *e, int threads)
+{
+    tw_free(e->span);
+    e->span = tw_alloc_zero((size_t)(e->plan->launches * threads) + 1, sizeof *e->span);
+    e->span_threads = e->span ? threads : 0;
+    return e->span;
+}
+
 tw_status tw_execute(tw_executable *e, void *const *inputs, void *const *outputs)
+{
+    return tw_execute_watched(e, inputs, outputs, NULL);
+}
+
+tw_status tw_execute_watched(tw_executable *e, void *const *inputs, void *const *outputs,
+                             const tw_launch_watcher *watcher)
 {
     const tw_plan *plan = e->plan;
     int arguments = 1, threads = threads_for(plan);
@@ -164,21 +201,20 @@ tw_status tw_execute(tw_executable *e, void *const *inputs, void *const *outputs
     void **buffer = tw_alloc((size_t)(arguments + 1) * sizeof *buffer);
     int *first = tw_alloc((size_t)(plan->launches + 1) * sizeof *first);
     _Atomic int64_t *next = tw_alloc_zero((size_t)plan->launches + 1, sizeof *next);
-    bool fine = buffer && first && next;
-    if (fine) {
+    tw_launch_span *span = spans ? fresh_spans(e, threads) : NULL;
+    tw_status status = buffer && first && next && (span || !spans) ? TW_OK : TW_ERR_MEMORY;
+    if (status == TW_OK) {
         buffer[0] = memory.scratch;
         bind(plan, inputs, outputs, buffer + 1, first);
-        run r = {e, buffer + 1, first, threads, stride, next, timing ? e->ns : NULL};
-        if (threads == 1) {
-            run_thread(&r, 0);
-        } else {
-#pragma omp parallel num_threads(threads)
-            run_thread(&r, omp_get_thread_num());
-        }
-        e->runs += timing;
+        run r = {e, buffer + 1, first, threads, stride, next, timing ? e->ns : NULL, span};
+        if (watcher)
+            status = run_watched(&r, watcher);
+        else
+            run_together(&r);
+        e->runs += timing && !watcher;
     }
     tw_free(buffer);
     tw_free(first);
     tw_free((void *)next);
-    return fine ? TW_OK : TW_ERR_MEMORY;
+    return status;
 }

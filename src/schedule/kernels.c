@@ -150,24 +150,25 @@ static void add_argument(emitter *e, const tw_value *v, bool written)
     e->buffers++;
 }
 
-/* Floating-point (or integer) operations of one operation of the graph, run once. */
-static int64_t operation_flops(const scheduler *s, const tw_value *v)
+/* How many elements of an argument are read at this index: no more than the variables in it have values. */
+static int64_t elements_read(const emitter *e, const frame *f, const trace_entry *load)
 {
-    const value_facts *f = facts_of(s, v);
-    const tw_op *op = v->def;
-    int64_t count = f->count;
-    switch (f->class) {
-    case TW_CLASS_CONTRACTION:
-        return 2 * count * facts_of(s, op->operand[0])->shape[op->operand[0]->type.rank - 1];
-    case TW_CLASS_REDUCTION:
-        return facts_of(s, op->operand[0])->count;
-    case TW_CLASS_SCAN:
-    case TW_CLASS_POINTWISE:
-        return op->code == TW_G_CAST ? 0 : count;
-    case TW_CLASS_SCATTER:
-        return op->code == TW_G_INDEX_ADD || op->code == TW_G_SCATTER_ADD ? facts_of(s, op->operand[2])->count : 0;
-    default:
-        return 0;
+    int64_t all = facts_of(e->s, load->value)->count, some = 1;
+    if (e->k->kind == GROUP_SCAN || e->k->kind == GROUP_SCATTER) /* not traced by index */
+        return all;
+    for (int v = 0; v < f->vars && some < all; v++)
+        some *= tw_ix_uses(load->linear, v) ? f->var[v].extent : 1;
+    return TW_MIN(some, all);
+}
+
+static void count_bytes_read(emitter *e, const frame *f, const trace *t)
+{
+    for (int i = 0; i < e->buffers; i++) {
+        int64_t elements = 0, all = facts_of(e->s, e->buffer[i])->count;
+        for (int k = 0; k < t->entries; k++)
+            if (t->entry[k].kind == TRACE_LOAD && t->entry[k].value == e->buffer[i])
+                elements += elements_read(e, f, &t->entry[k]);
+        e->bytes_read += TW_MIN(elements, all) * (int64_t)tw_dtype_size((tw_dtype)e->buffer[i]->type.dtype);
     }
 }
 
@@ -193,15 +194,18 @@ static tw_status note_inside(emitter *e, const trace *t)
             continue;
         seen[v->id / 64] |= (uint64_t)1 << (v->id % 64);
         order[n++] = (uint64_t)facts_of(s, v)->place << 32 | v->id;
-        e->flops += operation_flops(s, v);
     }
     qsort(order, (size_t)n, sizeof *order, by_place);
     uint32_t *inside = tw_arena_alloc(s->arena, ((size_t)n + 1) * sizeof *inside);
-    for (int i = 0; inside && i < n; i++)
+    const tw_op **op = tw_arena_alloc(s->arena, ((size_t)n + 1) * sizeof *op);
+    for (int i = 0; inside && op && i < n; i++) {
         inside[i] = (uint32_t)order[i];
+        op[i] = s->facts[inside[i]].op;
+    }
     e->inside = inside;
     e->insides = n;
-    return inside ? TW_OK : TW_ERR_MEMORY;
+    e->flops = inside && op ? tw_flops_of(op, n, s->arena, NULL) : -1;
+    return e->flops < 0 ? TW_ERR_MEMORY : TW_OK;
 }
 
 static tw_status add_arguments(emitter *e, int number)
@@ -217,14 +221,10 @@ static tw_status add_arguments(emitter *e, int number)
     }
     TW_TRY(t.status);
     for (int i = 0; i < t.entries; i++) {
-        if (t.entry[i].kind != TRACE_LOAD)
-            continue;
-        int before = e->buffers;
-        add_argument(e, t.entry[i].value, false);
-        if (e->buffers > before)
-            e->bytes_read += facts_of(e->s, t.entry[i].value)->count *
-                             (int64_t)tw_dtype_size((tw_dtype)t.entry[i].value->type.dtype);
+        if (t.entry[i].kind == TRACE_LOAD)
+            add_argument(e, t.entry[i].value, false);
     }
+    count_bytes_read(e, &f, &t);
     e->bytes = e->bytes_read;
     e->reads = e->buffers;
     TW_TRY(note_inside(e, &t));
@@ -556,7 +556,6 @@ tw_status tw_schedule_emit(scheduler *s, int number, tw_plan *plan, tw_plan_kern
     TW_TRY(tw_pass_dce(&e.g, &changed));
     TW_TRY(trace_contents(&e, number, &t));
     TW_TRY(describe(&e, &t, plan, kernel));
-    e.g->grid[0] = size_free ? 1 : programs; /* the grid of a size-free program belongs to the launch */
     e.g->name = tw_arena_text(e.g->arena, "%s", kernel->name);
     kernel->hash = tw_graph_hash(e.g);
     *launch = (tw_plan_launch){.arguments = e.buffers,

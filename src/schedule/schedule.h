@@ -51,9 +51,11 @@ typedef struct tw_plan_launch {
     int scalars;
     tw_dim grid[3];
     int batch; /* launches of one batch (sibling programs of one kernel, independent) run as one: index of the batch */
-    int64_t flops, bytes; /* of one run; each operation and each argument counted once */
-    int64_t bytes_read;   /* the part of bytes that is loaded */
-    uint32_t *inside;     /* which values of the plan's graph are computed here, by id, in the graph's order */
+    /* Of one run: each operation counted once, however often it is recomputed; of each argument what is read or
+     * written of it, once. */
+    int64_t flops, bytes;
+    int64_t bytes_read; /* the part of bytes that is loaded */
+    uint32_t *inside;   /* which values of the plan's graph are computed here, by id, in the graph's order */
     int insides;
 } tw_plan_launch;
 
@@ -78,7 +80,6 @@ typedef struct tw_plan {
 } tw_plan;
 
 typedef struct tw_schedule_options {
-    bool exact;     /* TW_EXACT: no rewrite that changes the arithmetic */
     bool no_fusion; /* one primitive a kernel */
     /* in_place[i] = j: output i is the new content of input j's storage (an in-place update); -1: none. NULL: none. */
     const int *in_place;
@@ -96,6 +97,11 @@ void tw_plan_destroy(tw_plan *plan);
 /* The plan's graph by id, for those who walk from a plan to what it computes: def[id] makes value id (NULL: gone). In
  * `arena`; NULL: no memory. */
 const tw_op **tw_plan_definitions(const tw_plan *plan, tw_arena *arena);
+/* Arithmetic operations of a kernel's operations: an element of a result is one, of a product 2k, of a reduction one
+ * for each element that goes in; moving and converting are none. The same operation on the same values counts once
+ * (what rematerialisation computes again, where one kernel holds both). by_dtype: has TW_TENSOR_DTYPES entries, to
+ * which they are added by the dtype that they are computed in; or NULL. `arena`: for the while. -1: no memory. */
+int64_t tw_flops_of(const tw_op *const *op, int count, tw_arena *arena, int64_t *by_dtype);
 void tw_plan_print(const tw_plan *plan, tw_text *out);
 
 #endif

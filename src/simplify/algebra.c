@@ -86,19 +86,6 @@ static bool add_negated(tw_graph *g, const tw_op *op, tw_value **replacement)
     return true;
 }
 
-/* The quotient and the product round the same real number. */
-static bool divide_by_power_of_two(tw_graph *g, const tw_op *op, tw_value **replacement)
-{
-    const tw_op *full = made_by(op->operand[1], TW_G_FULL);
-    int exponent;
-    if (!full || fabs(frexp(full->attr[1].f, &exponent)) != 0.5 || exponent < -12 || exponent > 13)
-        return false;
-    tw_value *inverse = tw_g_full(g, full->attr[0].dims.n, full->attr[0].dims.v, 1 / full->attr[1].f, 0,
-                                  (tw_dtype)op->result[0].type.dtype);
-    *replacement = inverse ? tw_g_mul(g, op->operand[0], inverse) : NULL;
-    return true;
-}
-
 static bool twice_is_none(tw_graph *g, const tw_op *op, tw_value **replacement)
 {
     const tw_op *inner = made_by(op->operand[0], op->code);
@@ -183,7 +170,6 @@ static const tw_rewrite_rule rules[] = {
     {TW_G_MUL, "x * -1 = -x", times_minus_one},
     {TW_G_MUL, "x * 0 = 0 for integers", integer_times_zero},
     {TW_G_DIV, "x / 1 = x", by_one},
-    {TW_G_DIV, "x / 2^n = x * 2^-n", divide_by_power_of_two},
     {TW_G_IDIV, "x / 1 = x", by_one},
     {TW_G_NEG, "--x = x", twice_is_none},
     {TW_G_BITWISE_NOT, "~~x = x", twice_is_none},

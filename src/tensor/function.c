@@ -9,7 +9,7 @@
  * has a history of gradients or is a view, or that leaves other new tensors behind. */
 #include "tensor/internal.h"
 
-enum { MOST_INPUTS = 64, MOST_OUTPUTS = 64, MOST_RESULTS = 1024, RECOMPILE_LIMIT = 8 };
+enum { MOST_INPUTS = 64, MOST_OUTPUTS = 64, MOST_RESULTS = 1024 };
 
 typedef struct input_guard { /* of the handle and of the cell behind it */
     tw_dtype dtype;
@@ -60,6 +60,10 @@ tw_function *tw_compile(tw_traceable *fn, void *user, int output_count)
         tw_error(TW_ERR_VALUE, "compile: %d outputs; expected 0 to %d", output_count, MOST_OUTPUTS);
         return NULL;
     }
+    if (!tw_prepared_releaser) {
+        tw_error(TW_ERR_INTERNAL, "compile: the library has not started");
+        return NULL;
+    }
     tw_function *f = tw_alloc_zero(1, sizeof *f);
     if (f)
         *f = (tw_function){.fn = fn, .user = user, .outputs = output_count};
@@ -74,6 +78,7 @@ static void free_entry(entry *e, int outputs)
         tw_cell_release(e->place[i].to.captured);
     for (int i = 0; e->output && i < outputs; i++)
         tw_release(e->output[i].captured);
+    tw_prepared_releaser(e->plan);
     tw_free(e->guard);
     tw_free(e->binding);
     tw_free(e->place);
@@ -413,7 +418,7 @@ tw_status tw_call(tw_function *f, tw_tensor *const *inputs, int n, tw_tensor **o
         TW_TRY(materialise(e, inputs));
         return replay(f, e, inputs, outputs);
     }
-    int64_t limit = tw_env_int("TW_RECOMPILE_LIMIT", RECOMPILE_LIMIT);
+    int64_t limit = tw_recompile_limit();
     char reason[160];
     say_reason(f, inputs, n, reason, sizeof reason);
     if ((int64_t)f->entries.count >= limit) {

@@ -18,12 +18,14 @@ typedef tw_status tw_run_segment(const tw_graph *g, tw_segment_io *io, const cha
 extern tw_run_segment *tw_segment_runner;
 
 /* The two halves of it for functions that are compiled once and called often: a plan for this graph and these in-place
- * results (NULL: error set; it belongs to the runner and lives as long as the library), and running that plan. */
+ * results (NULL: error set), which is there until it is released, and running that plan. */
 typedef struct tw_prepared tw_prepared;
 typedef tw_prepared *tw_prepare_segment(const tw_graph *g, const tw_segment_io *io, const char *reason);
 typedef tw_status tw_run_prepared(tw_prepared *plan, tw_segment_io *io);
+typedef void tw_release_prepared(tw_prepared *plan); /* NULL is fine */
 extern tw_prepare_segment *tw_segment_preparer;
 extern tw_run_prepared *tw_prepared_runner;
+extern tw_release_prepared *tw_prepared_releaser;
 
 /* Memory that stands for values: of tensors, and of plans while they run. Counted in one place, so that its peak can be
  * stated. */

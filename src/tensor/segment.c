@@ -9,6 +9,7 @@ enum { MOST_VALUES = 40000 };
 tw_run_segment *tw_segment_runner;
 tw_prepare_segment *tw_segment_preparer;
 tw_run_prepared *tw_prepared_runner;
+tw_release_prepared *tw_prepared_releaser;
 
 static _Thread_local segment current;
 static _Atomic uint64_t next_number = 1;

@@ -116,6 +116,19 @@ tw_tensor *tw_tensor_failed(tw_status status)
     return t;
 }
 
+tw_status tw_located_status(tw_status status, const char *file, int line)
+{
+    if (status != TW_OK)
+        tw_error_at(file, line);
+    return status;
+}
+
+tw_tensor *tw_located(tw_tensor *t, const char *file, int line)
+{
+    tw_located_status(t->status, file, line);
+    return t;
+}
+
 static bool looked_at(const tw_tensor *t)
 {
     return t->references > t->bases;
@@ -335,6 +348,18 @@ bool tw_shares_memory(const tw_tensor *a, const tw_tensor *b)
     return a->cell && a->cell == b->cell;
 }
 
+/* "item of f32[4, 8]": why a segment ends, for those who ask. */
+static tw_status flush_for(const char *who, const tw_tensor *t)
+{
+    char reason[96];
+    int room = (int)sizeof reason, n = snprintf(reason, sizeof reason, "%s of %s[", who, tw_dtype_name(t->dtype));
+    for (int i = 0; i < t->rank && n < room; i++)
+        n += snprintf(reason + n, (size_t)(room - n), "%s%lld", i ? ", " : "", (long long)t->shape[i]);
+    if (n < room)
+        snprintf(reason + n, (size_t)(room - n), "]");
+    return tw_segment_flush(reason);
+}
+
 /* Computes the content if it is pending; NULL: error set. */
 static const char *first_element(tw_tensor *t, const char *who)
 {
@@ -342,7 +367,7 @@ static const char *first_element(tw_tensor *t, const char *who)
         tw_error(tw_tensor_status(t), "%s: the tensor carries an error", who);
         return NULL;
     }
-    if (t->cell->pending && tw_segment_flush(who) != TW_OK)
+    if (t->cell->pending && flush_for(who, t) != TW_OK)
         return NULL;
     if (!t->cell->data) {
         tw_error(TW_ERR_INTERNAL, "%s: the tensor was not computed", who);

@@ -13,8 +13,8 @@
 enum { MOST_PAIRS = 64 };
 
 typedef struct number { /* of the first program */
-    bool word;     /* the bits of something else than an i64; i64 constants and dimensions share their symbols */
-    bool symbolic; /* a symbol already: `value` is its handle */
+    bool word;          /* the bits of something else than an i64; i64 constants and dimensions share their symbols */
+    bool symbolic;      /* a symbol already: `value` is its handle */
     int64_t value;
 } number;
 
@@ -26,8 +26,8 @@ typedef struct pair {
 
 typedef struct merger {
     const tw_graph *a, *b;
-    tw_graph *g;          /* NULL: match only */
-    tw_value **map;       /* by value id of a */
+    tw_graph *g;           /* NULL: match only */
+    tw_value **map;        /* by value id of a */
     const tw_value **twin; /* by value id of b: the value of a that it corresponds to */
     pair pair[MOST_PAIRS];
     int pairs, symbols;
@@ -50,7 +50,8 @@ static tw_hash skeleton(const tw_block *block, tw_hash h, uint32_t *place, uint3
     for (uint32_t i = 0; i < block->args; i++)
         place[block->arg[i]->id] = ++*next;
     tw_for_each_op (op, block) {
-        h = tw_hash_u64(h, is_number(op) ? (uint64_t)TW_T_CONSTANT << 32 | dtype_of(op) : (uint64_t)op->code << 32 | op->operands);
+        h = tw_hash_u64(h, is_number(op) ? (uint64_t)TW_T_CONSTANT << 32 | dtype_of(op)
+                                         : (uint64_t)op->code << 32 | op->operands);
         for (uint32_t i = 0; i < op->operands; i++)
             h = tw_hash_u64(h, op->operand[i] ? place[op->operand[i]->id] : 0);
         for (int i = 0; i < op->info->attrs && !is_number(op); i++) {
@@ -83,7 +84,8 @@ static bool same_number(number a, number b)
     return a.word == b.word && a.symbolic == b.symbolic && a.value == b.value;
 }
 
-/* What stands for the pair in the general program; false: there is nothing (or, matching, one symbol had two values). */
+/* What stands for the pair in the general program; false: there is nothing (or, matching, one symbol had two values).
+ */
 static bool merge(merger *m, number first, int64_t second, tw_dim *to)
 {
     for (int i = 0; i < m->pairs; i++) {

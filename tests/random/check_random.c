@@ -10,6 +10,7 @@
 
 #include "autograd/autograd.h"
 #include "capture/capture.h"
+#include "capture/check.h"
 #include "decompose/decompose.h"
 #include "ops/build.h"
 #include "rematerialise/rematerialise.h"
@@ -64,7 +65,7 @@ static tw_status execute_guarded(tw_executable *e, const tw_array *in, int n, tw
             *(i < n ? &inputs[i] : &outputs[i - n]) = block[i] + GUARD_BYTES;
     }
     if (status == TW_OK)
-        status = tw_execute(e, inputs, outputs);
+        status = tw_checked_execute(e, inputs, outputs);
     for (int i = 0; i < n + m && status == TW_OK; i++) {
         const tw_array *a = i < n ? &in[i] : &out[i - n];
         if (!intact(block[i], a))
@@ -123,7 +124,7 @@ static tw_status run_in_place(const tw_graph *g, const tw_array *in, int n, tw_a
         if (e->plan->slot[i].kind == TW_SLOT_OUTPUT && e->plan->slot[i].alias_input >= 0)
             outputs[e->plan->slot[i].index] = inputs[e->plan->slot[i].alias_input];
     if (status == TW_OK)
-        status = tw_execute(e, inputs, outputs);
+        status = tw_checked_execute(e, inputs, outputs);
     for (int i = 0; status == TW_OK && i < m; i++)
         if (outputs[i] != out[i].data)
             memcpy(out[i].data, outputs[i], out[i].bytes);
@@ -255,7 +256,7 @@ static tw_status run_symbols(const tw_graph *g, const tw_array *in, int n, tw_ar
     if (status == TW_OK)
         status = use_symbols(plan);
     if (status == TW_OK)
-        status = tw_executable_create(plan, &e);
+        status = tw_executable_create(plan, true, &e);
     else
         tw_plan_destroy(plan);
     for (int i = 0; i < m && status == TW_OK; i++) {

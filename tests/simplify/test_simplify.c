@@ -134,17 +134,6 @@ static void what_only_looks_neutral_stays(void **state)
     (void)x;
 }
 
-static void division_by_powers_of_two_multiplies(void **state)
-{
-    (void)state;
-    tw_graph *g = graph();
-    simplify(&g, tw_g_div(g, INPUT(g, TW_F16, 40), number(g, TW_F16, 8)), -1);
-    assert_int_equal(count(g, TW_G_DIV), 0);
-    assert_int_equal(count(g, TW_G_MUL), 1);
-    checks += 2;
-    tw_graph_destroy(g);
-}
-
 static void casts_that_lose_nothing_merge(void **state)
 {
     (void)state;
@@ -363,7 +352,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(neutral_elements_vanish),
         cmocka_unit_test(what_only_looks_neutral_stays),
-        cmocka_unit_test(division_by_powers_of_two_multiplies),
         cmocka_unit_test(casts_that_lose_nothing_merge),
         cmocka_unit_test(views_compose),
         cmocka_unit_test(work_is_done_before_values_are_repeated),

@@ -270,6 +270,12 @@ tw_status tw_os_cache_folder(char *path, size_t room)
     return TW_OK;
 }
 
+void tw_os_temporary_folder(char *path, size_t room)
+{
+    const char *own = tw_env("TMPDIR");
+    snprintf(path, room, "%s", own && strlen(own) < room ? own : "/tmp");
+}
+
 /* ---- threads ---- */
 
 struct tw_os_thread {
@@ -349,4 +355,27 @@ void tw_os_lock_wait(tw_os_lock *lock)
 void tw_os_lock_signal(tw_os_lock *lock)
 {
     pthread_cond_broadcast(&lock->condition);
+}
+
+static pthread_mutex_t speech;
+static pthread_once_t speech_once = PTHREAD_ONCE_INIT;
+
+static void make_speech(void)
+{
+    pthread_mutexattr_t kind;
+    pthread_mutexattr_init(&kind);
+    pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&speech, &kind);
+    pthread_mutexattr_destroy(&kind);
+}
+
+void tw_os_speech_take(void)
+{
+    pthread_once(&speech_once, make_speech);
+    pthread_mutex_lock(&speech);
+}
+
+void tw_os_speech_release(void)
+{
+    pthread_mutex_unlock(&speech);
 }

@@ -1,5 +1,5 @@
-/* Compiled kernels on disk. An entry is trusted only if its header, length and checksum say so; anything else is
- * compiled again.
+/* Compiled kernels on disk, by program, LLVM, machine and the sources of the code generator. An entry is trusted only
+ * if its header, length and checksum say so; anything else is compiled again.
  *
  *   offset 0   8 bytes  magic and format        offset 32  16 bytes  checksum of the object
  *          8   16 bytes key                            48  ...       object
@@ -10,7 +10,7 @@
 
 #include "base/os.h"
 
-enum { CODEGEN_VERSION = 1, MOST_BYTES = 64 << 20 };
+enum { MOST_BYTES = 64 << 20 };
 
 typedef struct entry_header {
     char magic[8];
@@ -26,7 +26,7 @@ tw_hash tw_cache_key(const tw_graph *program)
     unsigned major, minor, patch;
     LLVMGetVersion(&major, &minor, &patch);
     tw_hash h = tw_hash_u64(tw_graph_hash(program), (uint64_t)major << 32 | minor << 16 | patch);
-    h = tw_hash_u64(h, CODEGEN_VERSION);
+    h = tw_hash_bytes(h, tw_codegen_sources, strlen(tw_codegen_sources));
     const char *cpu = tw_host_target_get()->cpu, *features = tw_host_features();
     return tw_hash_bytes(tw_hash_bytes(h, cpu, strlen(cpu)), features, strlen(features));
 }
@@ -34,7 +34,9 @@ tw_hash tw_cache_key(const tw_graph *program)
 static bool path_of(tw_hash key, char *path, size_t room)
 {
     char folder[3072];
-    if ((tw_env("TW_CACHE") && !tw_env_on("TW_CACHE")) || tw_os_cache_folder(folder, sizeof folder) != TW_OK)
+    if (tw_env("TW_CACHE") && !tw_env_on("TW_CACHE"))
+        return tw_error(TW_ERR_VALUE, "TW_CACHE is 0") == TW_OK;
+    if (tw_os_cache_folder(folder, sizeof folder) != TW_OK)
         return false;
     int n = snprintf(path, room, "%s/%016llx%016llx.o", folder, (unsigned long long)key.hi, (unsigned long long)key.lo);
     return n > 0 && (size_t)n < room;
@@ -59,6 +61,7 @@ bool tw_cache_read(tw_hash key, void **object, size_t *bytes)
     if (good && (*object = tw_alloc(h.bytes))) {
         memcpy(*object, (char *)data + sizeof h, h.bytes);
         *bytes = h.bytes;
+        tw_say(TW_LOG_CACHE, "%s serves a kernel of %llu bytes", path, (unsigned long long)h.bytes);
     } else if (!good) {
         tw_say(TW_LOG_CACHE, "%s is not a good entry: compiling again", path);
     }
@@ -80,7 +83,9 @@ void tw_cache_write(tw_hash key, const void *object, size_t bytes)
     } else if (fine) {
         fine = tw_os_writer_commit(w, false) == TW_OK;
     }
-    if (!fine) {
+    if (fine) {
+        tw_say(TW_LOG_CACHE, "%s keeps a new kernel of %zu bytes", path, bytes);
+    } else {
         tw_say(TW_LOG_CACHE, "not cached: %s", tw_error_message());
         tw_error_clear();
     }

@@ -125,32 +125,47 @@ static void transpose(cg *x, LLVMValueRef *row)
     }
 }
 
-/* Where the number of columns isn't known, those beyond it are read from the last one: nobody uses them. */
-static LLVMValueRef column(cg *x, LLVMValueRef j, int i, LLVMValueRef columns)
+/* Where the number of columns isn't known, those beyond it are read from the last one: nobody uses them. Frozen, so
+ * that the analysis of loops (LSR) doesn't look into sixteen minima. */
+static LLVMValueRef column(cg *x, LLVMValueRef j, LLVMValueRef i, LLVMValueRef columns)
 {
     LLVMTypeRef i64 = LLVMInt64TypeInContext(x->c);
-    LLVMValueRef both[] = {cg_i64(x, i), minus(x, columns, 1)};
+    LLVMValueRef both[] = {i, minus(x, columns, 1)};
     if (LLVMIsAConstantInt(columns))
-        return plus(x, j, i);
-    return LLVMBuildAdd(x->b, j, cg_intrinsic(x, "llvm.smin", &i64, 1, both, 2), "");
+        return LLVMBuildAdd(x->b, j, i, "");
+    return LLVMBuildAdd(x->b, j, LLVMBuildFreeze(x->b, cg_intrinsic(x, "llvm.smin", &i64, 1, both, 2), ""), "");
+}
+
+/* 16 steps of k for columns v .. v + 15 behind j, of which there are so many. */
+static void pack_square(cg *x, product *p, LLVMValueRef k, LLVMValueRef j, LLVMValueRef v, int wanted,
+                        LLVMValueRef columns)
+{
+    LLVMValueRef row[16];
+    cg_forget(x);
+    for (int i = 0; i < 16; i++) {
+        place at[2] = {{k, true}, {column(x, j, plus(x, v, i), columns), false}};
+        row[i] = i < wanted ? cg_vector(x, cg_eval(x, p->b, at), TW_F32) : LLVMConstNull(vector_type(x, p));
+    }
+    transpose(x, row);
+    for (int i = 0; i < 16; i++) {
+        LLVMValueRef line = LLVMBuildMul(x->b, plus(x, k, i), cg_i64(x, p->NR), "");
+        aligned_store(x, p, row[i], element(x, p, p->panel, LLVMBuildAdd(x->b, line, v, "")));
+    }
 }
 
 static void pack_transposed(cg *x, product *p, LLVMValueRef k, LLVMValueRef j, int vectors, LLVMValueRef columns)
 {
-    int64_t known = LLVMIsAConstantInt(columns) ? LLVMConstIntGetSExtValue(columns) : INT64_MAX;
-    for (int v = 0; v < vectors; v++) {
-        LLVMValueRef row[16];
-        cg_forget(x);
-        for (int i = 0; i < 16; i++) {
-            place at[2] = {{k, true}, {column(x, j, v * 16 + i, columns), false}};
-            row[i] = v * 16 + i < known ? cg_vector(x, cg_eval(x, p->b, at), TW_F32) : LLVMConstNull(vector_type(x, p));
-        }
-        transpose(x, row);
-        for (int i = 0; i < 16; i++) {
-            LLVMValueRef line = LLVMBuildMul(x->b, plus(x, k, i), cg_i64(x, p->NR), "");
-            aligned_store(x, p, row[i], element(x, p, p->panel, plus(x, line, v * 16)));
-        }
+    int64_t room = vectors * 16, known = LLVMIsAConstantInt(columns) ? LLVMConstIntGetSExtValue(columns) : room;
+    int64_t whole = TW_MIN(known, room) / 16 * 16;
+    if (whole > 16) { /* a loop: unrolled, its code is most of what there is to compile */
+        loop l = cg_loop_begin(x, cg_i64(x, 0), cg_i64(x, whole), 16, 0, NULL);
+        pack_square(x, p, k, j, l.index, 16, columns);
+        cg_loop_end(x, &l, NULL);
+    } else if (whole == 16) {
+        pack_square(x, p, k, j, cg_i64(x, 0), 16, columns);
     }
+    for (int64_t v = whole; v < room; v += 16)
+        pack_square(x, p, k, j, cg_i64(x, v), (int)(known - v), columns);
 }
 
 static void pack(cg *x, product *p, LLVMValueRef j, int vectors, LLVMValueRef columns)

@@ -47,10 +47,19 @@ void cg_bind(cg *x, const tw_value *v, const place *at, lane result)
 LLVMValueRef cg_memory_at(cg *x, const tw_value *v, LLVMValueRef memory, const place *at)
 {
     const tw_type *t = &v->type;
+    LLVMTypeRef element = cg_memory_type(x, (tw_dtype)t->dtype);
     LLVMValueRef offset = cg_i64(x, 0);
-    for (int i = 0; i < t->rank; i++)
-        offset = LLVMBuildAdd(x->b, offset, LLVMBuildMul(x->b, at[i].v, cg_tile_stride(x, t, i), ""), "");
-    return LLVMBuildGEP2(x->b, cg_memory_type(x, (tw_dtype)t->dtype), memory, &offset, 1, "");
+    bool known = true;
+    for (int i = 0; i < t->rank; i++) {
+        if (i == t->rank - 1 && !known) { /* the row is one unknown to LSR, like a size: see sizes.c */
+            memory = LLVMBuildFreeze(x->b, LLVMBuildGEP2(x->b, element, memory, &offset, 1, ""), "");
+            offset = cg_i64(x, 0);
+        }
+        LLVMValueRef stride = cg_tile_stride(x, t, i);
+        known = known && LLVMIsAConstantInt(stride);
+        offset = LLVMBuildAdd(x->b, offset, LLVMBuildMul(x->b, at[i].v, stride, ""), "");
+    }
+    return LLVMBuildGEP2(x->b, element, memory, &offset, 1, "");
 }
 
 static LLVMValueRef from_memory(cg *x, LLVMValueRef v, tw_dtype dtype)

@@ -10,9 +10,14 @@
 LLVMTargetMachineRef tw_host_machine(void);
 const char *tw_host_features(void);
 
+/* Compiles and loads a module that defines tw_kernel and tw_scratch; it stays the caller's. */
+tw_status tw_host_load_module(LLVMModuleRef module, tw_kernel **kernel);
+
 /* The disk cache: object files by key. All failures only cost the cache. */
 tw_hash tw_cache_key(const tw_graph *program);
 bool tw_cache_read(tw_hash key, void **object, size_t *bytes); /* tw_free the object */
 void tw_cache_write(tw_hash key, const void *object, size_t bytes);
+
+extern const char tw_codegen_sources[]; /* a hash of this folder's sources, generated */
 
 #endif

@@ -71,6 +71,29 @@ static tw_status optimise(LLVMModuleRef module, LLVMTargetMachineRef machine)
     return error ? llvm_error(error, "passes") : TW_OK;
 }
 
+static tw_status emit(LLVMModuleRef module, LLVMTargetMachineRef machine, LLVMCodeGenFileType kind,
+                      LLVMMemoryBufferRef *object)
+{
+    char *message = NULL;
+    if (!LLVMTargetMachineEmitToMemoryBuffer(machine, module, kind, &message, object))
+        return TW_OK;
+    tw_status status = tw_error(TW_ERR_INTERNAL, "host: code generation: %s", message);
+    LLVMDisposeMessage(message);
+    return status;
+}
+
+/* Of a copy, because emitting changes the module. */
+static void say_assembly(LLVMModuleRef module, LLVMTargetMachineRef machine)
+{
+    LLVMModuleRef copy = LLVMCloneModule(module);
+    LLVMMemoryBufferRef text = NULL;
+    if (emit(copy, machine, LLVMAssemblyFile, &text) == TW_OK) {
+        tw_say(TW_LOG_ASM, "%.*s", (int)LLVMGetBufferSize(text), LLVMGetBufferStart(text));
+        LLVMDisposeMemoryBuffer(text);
+    }
+    LLVMDisposeModule(copy);
+}
+
 static tw_status make_object(const tw_graph *program, LLVMCodeGenFileType kind, LLVMMemoryBufferRef *object)
 {
     LLVMTargetMachineRef machine = tw_host_machine();
@@ -78,7 +101,6 @@ static tw_status make_object(const tw_graph *program, LLVMCodeGenFileType kind, 
         return tw_error_code();
     LLVMContextRef context = LLVMContextCreate();
     LLVMModuleRef module = NULL;
-    char *message = NULL;
     tw_status status = tw_host_lower(program, context, &module);
     if (status == TW_OK)
         status = optimise(module, machine);
@@ -87,10 +109,10 @@ static tw_status make_object(const tw_graph *program, LLVMCodeGenFileType kind, 
         tw_say(TW_LOG_LLVM, "%s", text);
         LLVMDisposeMessage(text);
     }
-    if (status == TW_OK && LLVMTargetMachineEmitToMemoryBuffer(machine, module, kind, &message, object)) {
-        status = tw_error(TW_ERR_INTERNAL, "host: code generation: %s", message);
-        LLVMDisposeMessage(message);
-    }
+    if (status == TW_OK && kind == LLVMObjectFile && tw_log_on(TW_LOG_ASM))
+        say_assembly(module, machine);
+    if (status == TW_OK)
+        status = emit(module, machine, kind, object);
     if (module)
         LLVMDisposeModule(module);
     LLVMContextDispose(context);
@@ -188,23 +210,52 @@ static tw_status load(LLVMMemoryBufferRef object, bool cached, tw_kernel **kerne
     return status;
 }
 
-tw_status tw_host_compile(const tw_graph *program, tw_kernel **kernel)
+tw_status tw_host_load_module(LLVMModuleRef module, tw_kernel **kernel)
 {
     LLVMMemoryBufferRef object = NULL;
+    pthread_once(&once, start_jit);
+    LLVMTargetMachineRef machine = jit ? tw_host_machine() : NULL;
+    *kernel = NULL;
+    if (!machine)
+        return jit ? tw_error_code() : tw_error(TW_ERR_INTERNAL, "host: the JIT could not be started");
+    tw_status status = optimise(module, machine);
+    if (status == TW_OK)
+        status = emit(module, machine, LLVMObjectFile, &object);
+    LLVMDisposeTargetMachine(machine);
+    return status == TW_OK ? load(object, false, kernel) : status;
+}
+
+static tw_status load_cached(tw_hash key, tw_kernel **kernel)
+{
     void *bytes = NULL;
     size_t count = 0;
     *kernel = NULL;
     pthread_once(&once, start_jit);
     if (!jit)
         return tw_error(TW_ERR_INTERNAL, "host: the JIT could not be started");
+    if (!tw_cache_read(key, &bytes, &count))
+        return TW_ERR_UNSUPPORTED;
+    LLVMMemoryBufferRef object = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, count, "cached");
+    tw_free(bytes);
+    return load(object, true, kernel) == TW_OK ? TW_OK : TW_ERR_UNSUPPORTED;
+}
+
+tw_status tw_host_load(const tw_graph *program, tw_kernel **kernel)
+{
+    tw_status status = load_cached(tw_cache_key(program), kernel);
+    return status == TW_ERR_UNSUPPORTED ? tw_error(status, "host: kernel %s is not in the cache", program->name)
+                                        : status;
+}
+
+tw_status tw_host_compile(const tw_graph *program, tw_kernel **kernel)
+{
+    LLVMMemoryBufferRef object = NULL;
     tw_hash key = tw_cache_key(program);
-    if (tw_cache_read(key, &bytes, &count)) {
-        object = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, count, "cached");
-        tw_free(bytes);
-        if (load(object, true, kernel) == TW_OK)
-            return TW_OK;
-        tw_error_clear(); /* whatever was wrong with it: compile */
-    }
+    bool look = tw_log_on(TW_LOG_LLVM) || tw_log_on(TW_LOG_ASM); /* a cached kernel would show neither */
+    tw_status status = look ? TW_ERR_UNSUPPORTED : load_cached(key, kernel);
+    if (status != TW_ERR_UNSUPPORTED)
+        return status;
+    tw_error_clear(); /* whatever was wrong with a cached one: compile */
     TW_TRY(make_object(program, LLVMObjectFile, &object));
     tw_cache_write(key, LLVMGetBufferStart(object), LLVMGetBufferSize(object));
     return load(object, false, kernel);
@@ -228,6 +279,11 @@ bool tw_kernel_from_cache(const tw_kernel *kernel)
 void tw_kernel_retain(tw_kernel *kernel)
 {
     atomic_fetch_add(&kernel->references, 1);
+}
+
+bool tw_kernel_shared(const tw_kernel *kernel)
+{
+    return atomic_load(&kernel->references) > 1;
 }
 
 void tw_kernel_release(tw_kernel *kernel)

@@ -45,6 +45,7 @@ typedef struct value_state {
 
 typedef struct known_size {
     tw_dim dim;
+    bool padded; /* to whole vectors */
     LLVMValueRef v;
 } known_size;
 

@@ -2,7 +2,11 @@
  * out from them; tw_scratch adds up the same blocks for the caller. */
 #include "codegen/host/lower.h"
 
-enum { MOST_STEPS = 64, ALIGNMENT = 64, OVERHANG = 512 /* bytes that a block of columns may read behind the last row */ };
+enum {
+    MOST_STEPS = 64,
+    ALIGNMENT = 64,
+    OVERHANG = 512 /* bytes that a block of columns may read behind the last row */
+};
 
 /* The expression as instructions at the builder's place; `scalars` holds the symbols' values. */
 static LLVMValueRef evaluate(cg *x, LLVMValueRef scalars, tw_dim d)
@@ -34,25 +38,6 @@ static LLVMValueRef evaluate(cg *x, LLVMValueRef scalars, tw_dim d)
     return depth > 0 ? stack[depth - 1] : cg_i64(x, 0);
 }
 
-/* In the entry block, once, so that it dominates every use. */
-LLVMValueRef cg_size(cg *x, tw_dim d)
-{
-    if (d >= 0)
-        return cg_i64(x, d);
-    for (int i = 0; i < x->sizes; i++)
-        if (x->size[i].dim == d)
-            return x->size[i].v;
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(x->b);
-    LLVMPositionBuilderBefore(x->b, x->entry_end);
-    LLVMValueRef v = evaluate(x, x->scalars, d);
-    LLVMPositionBuilderAtEnd(x->b, here);
-    if (x->sizes == MOST_SIZES)
-        cg_fail(x, tw_error(TW_ERR_UNSUPPORTED, "host: more than %d different sizes", MOST_SIZES));
-    else
-        x->size[x->sizes++] = (known_size){d, v};
-    return v;
-}
-
 LLVMValueRef cg_rounded_down(cg *x, LLVMValueRef n, int64_t to)
 {
     if (LLVMIsAConstantInt(n))
@@ -60,6 +45,41 @@ LLVMValueRef cg_rounded_down(cg *x, LLVMValueRef n, int64_t to)
     if ((to & (to - 1)) == 0)
         return LLVMBuildAnd(x->b, n, cg_i64(x, -to), "");
     return LLVMBuildMul(x->b, LLVMBuildUDiv(x->b, n, cg_i64(x, to), ""), cg_i64(x, to), "");
+}
+
+static LLVMValueRef padded_to_row(cg *x, LLVMValueRef n)
+{
+    return cg_rounded_down(x, LLVMBuildAdd(x->b, n, cg_i64(x, ROW_LANES - 1), ""), ROW_LANES);
+}
+
+/* In the entry block, once, so that it dominates every use. Frozen: to the analysis of loops a size is one unknown, not
+ * the expression that it comes from, which keeps that analysis (LSR above all) from taking seconds. */
+static LLVMValueRef size_at_entry(cg *x, tw_dim d, bool padded)
+{
+    for (int i = 0; i < x->sizes; i++)
+        if (x->size[i].dim == d && x->size[i].padded == padded)
+            return x->size[i].v;
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(x->b);
+    LLVMPositionBuilderBefore(x->b, x->entry_end);
+    LLVMValueRef v = evaluate(x, x->scalars, d);
+    v = LLVMBuildFreeze(x->b, padded ? padded_to_row(x, v) : v, "");
+    LLVMPositionBuilderAtEnd(x->b, here);
+    if (x->sizes == MOST_SIZES)
+        cg_fail(x, tw_error(TW_ERR_UNSUPPORTED, "host: more than %d different sizes", MOST_SIZES));
+    else
+        x->size[x->sizes++] = (known_size){d, padded, v};
+    return v;
+}
+
+LLVMValueRef cg_size(cg *x, tw_dim d)
+{
+    return d >= 0 ? cg_i64(x, d) : size_at_entry(x, d, false);
+}
+
+/* Of a row in scratch memory: whole vectors. */
+static LLVMValueRef padded_size(cg *x, tw_dim d)
+{
+    return d >= 0 ? padded_to_row(x, cg_i64(x, d)) : size_at_entry(x, d, true);
 }
 
 /* The first `count` lanes; NULL: all of them, for certain. Counts may be negative. */
@@ -88,8 +108,8 @@ static LLVMValueRef block_bytes(cg *x, LLVMValueRef scalars, const block_size *s
     int64_t behind = 0;
     for (int i = 0; i < s->dims; i++) {
         LLVMValueRef n = evaluate(x, scalars, s->dim[i]);
-        if (s->round == i + 1) /* rows are padded to whole vectors */
-            n = cg_rounded_down(x, LLVMBuildAdd(x->b, n, cg_i64(x, ROW_LANES - 1), ""), ROW_LANES);
+        if (s->round == i + 1)
+            n = padded_to_row(x, n);
         bytes = LLVMBuildMul(x->b, bytes, n, "");
         behind = s->dim[i] < 0 ? OVERHANG : behind;
     }
@@ -149,9 +169,7 @@ LLVMValueRef cg_tile_stride(cg *x, const tw_type *t, int d)
 {
     LLVMValueRef below = cg_i64(x, 1);
     for (int i = d + 1; i < t->rank; i++) {
-        LLVMValueRef n = cg_size(x, t->dims[i]);
-        if (i == t->rank - 1)
-            n = cg_rounded_down(x, LLVMBuildAdd(x->b, n, cg_i64(x, ROW_LANES - 1), ""), ROW_LANES);
+        LLVMValueRef n = i == t->rank - 1 ? padded_size(x, t->dims[i]) : cg_size(x, t->dims[i]);
         below = LLVMBuildMul(x->b, below, n, "");
     }
     return below;
