@@ -238,6 +238,24 @@ static void count_bytes(const tw_group *g, tw_collective what, double size, doub
         tw_collective_bytes(g, what, size, bytes);
 }
 
+/* Experts have fewer replicas than the rest, and their own collectives. */
+static void expert_replicas(const tw_planner *p, const tw_strategy *s, const tw_group *e, double experts, data_time *t,
+                            double *bytes)
+{
+    double reduced = p->work.software->gradient_bytes * experts;
+    double scatter =
+        tw_collective_time(p->machine, e, s->zero ? TW_REDUCE_SCATTER : TW_ALL_REDUCE, reduced, TW_ALGORITHM_AUTO);
+    double gather = s->zero ? tw_collective_time(p->machine, e, TW_ALL_GATHER, 2 * experts, TW_ALGORITHM_AUTO) : 0;
+    if (s->zero >= 3)
+        t->every += 2 * gather;
+    else
+        t->once_forward += gather;
+    *(s->zero >= 2 ? &t->scatter : &t->once_backward) += scatter;
+    count_bytes(e, s->zero ? TW_REDUCE_SCATTER : TW_ALL_REDUCE, reduced, bytes);
+    if (s->zero)
+        count_bytes(e, TW_ALL_GATHER, (s->zero >= 3 ? 2 : 1) * 2 * experts, bytes);
+}
+
 /* Gradients and parameters between replicas. `bytes`: what that puts on the links of each tier, NULL: not counted. */
 static data_time replicas(const tw_planner *p, const tw_strategy *s, double dense, double experts, double *bytes)
 {
@@ -269,13 +287,8 @@ static data_time replicas(const tw_planner *p, const tw_strategy *s, double dens
         t.once_backward = tw_collective_time(p->machine, &g, TW_ALL_REDUCE, reduced, TW_ALGORITHM_AUTO);
         count_bytes(&g, TW_ALL_REDUCE, reduced, bytes);
     }
-    if (experts > 0 && de > 1) {
-        t.once_backward += tw_collective_time(p->machine, &e, s->zero ? TW_REDUCE_SCATTER : TW_ALL_REDUCE,
-                                              w->gradient_bytes * experts, TW_ALGORITHM_AUTO);
-        if (s->zero)
-            t.once_forward += tw_collective_time(p->machine, &e, TW_ALL_GATHER, 2 * experts, TW_ALGORITHM_AUTO);
-        count_bytes(&e, TW_ALL_REDUCE, w->gradient_bytes * experts, bytes);
-    }
+    if (experts > 0 && de > 1)
+        expert_replicas(p, s, &e, experts, &t, bytes);
     return t;
 }
 
