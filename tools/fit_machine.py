@@ -60,7 +60,7 @@ STAGES = {
     "ib-4": (lambda r: r["kind"] == "collective" and float(r["n_dev"]) > 8 and int(r["shape"].split("bytes=")[1]) >= 1 << 20,
              [f"link.IB-NDR|XDR.{k}" for k in ("alpha", "achieved", "fill", "fill_half")]),
     "engine-classic": (lambda r: r["kind"] == "infer" and r["model"] == "gpt",
-                       ["software.engine-classic.traffic", "software.engine-classic.cache_read"]),
+                       [f"software.engine-classic.{k}" for k in ("traffic", "cache_read", "pass_overhead")]),
     "ib-2": (lambda r: r["kind"] in ("train", "infer") and r["hw"] in A100 and bool(r["n_dev"]) and float(r["n_dev"]) > 8,
              [f"link.IB-EDR|HDR.{k}" for k in ("alpha", "fill", "fill_half")]),
     "ampere-train": (train(*A100), fit("ampere", "sustained", "backward", "attention_forward", "attention_backward") +
@@ -75,7 +75,7 @@ STAGES = {
     "eager-hopper": (lambda r: r["metric"] == "prompt_time" and r["hw"] in HOPPER,
                      ["chip.Xeon-8480C.speed"] + fit("hopper", "power_exponent")),
     "engine": (lambda r: r["kind"] == "infer" and r["metric"] != "prompt_time" and r["model"] != "gpt",
-               [f"software.engine.{k}" for k in ("traffic", "cache_read")]),
+               [f"software.engine.{k}" for k in ("traffic", "cache_read", "pass_overhead")]),
     "engine-blackwell": (lambda r: infer(*BLACKWELL)(r), fit("blackwell", "cache_read")),
     "experts": (lambda r: r["kind"] == "train" and experts(r),
                 [f"software.current.{k}" for k in ("expert_rate", "expert_passes", "expert_calls", "expert_hidden", "mixer_rate")]),

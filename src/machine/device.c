@@ -132,9 +132,11 @@ double tw_norm_time(const tw_device *d, double rows, double columns, double elem
     return tw_pass_time(d, TW_PASS_NORM, passes * rows * columns * element);
 }
 
+/* A row of up to 1024 stays in the registers of one warp; longer ones are read twice. */
 double tw_softmax_time(const tw_device *d, double rows, double columns, double element)
 {
-    return tw_pass_time(d, TW_PASS_SOFTMAX, 2 * rows * columns * element);
+    double passes = columns > 1024 ? 3 : 2;
+    return tw_pass_time(d, TW_PASS_SOFTMAX, passes * rows * columns * element);
 }
 
 static const struct {

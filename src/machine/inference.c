@@ -51,7 +51,8 @@ static tw_status one_pass(tw_planner *p, const tw_strategy *s, double batch, dou
         tw_collective_bytes(&g, TW_ALL_REDUCE, 2 * batch * tokens * m->hidden * 2 * m->layers / s->pipeline,
                             step->link_bytes);
     }
-    step->time = per_layer * m->layers + head + step->pipeline;
+    step->other = p->work.software->pass_overhead;
+    step->time = per_layer * m->layers + head + step->pipeline + step->other;
     step->model_flops = batch * tokens * tw_model_forward_flops(m, context + tokens, true);
     q.work.sequence = tokens;
     one.micro_batch = (int)TW_MIN(batch, 1e9);
@@ -65,10 +66,14 @@ tw_status tw_planner_pass(tw_planner *p, const tw_strategy *s, double batch, dou
     return one_pass(p, s, batch, tokens, context, step);
 }
 
-/* With pipeline stages, a batch is cut into as many parts, which follow each other. */
-static double piped(double whole, double part, double stages)
+/* With pipeline stages, a batch is cut into as many parts, which follow each other; parts of prompts are halved until
+ * they have at most 4096 tokens, as engines do. */
+static double parts_of(double batch, double tokens, double stages)
 {
-    return stages > 1 ? TW_MIN(whole, part * (2 * stages - 1) / stages) : whole;
+    double parts = stages;
+    while (batch / parts * tokens > 4096 && batch / parts >= 2)
+        parts *= 2;
+    return parts;
 }
 
 static tw_status phase_time(tw_planner *p, const tw_strategy *s, double batch, double tokens, double context,
@@ -79,8 +84,9 @@ static tw_status phase_time(tw_planner *p, const tw_strategy *s, double batch, d
     *time = whole.time;
     double stages = s->pipeline;
     if (stages > 1 && batch >= stages) {
-        TW_TRY(one_pass(p, s, ceil(batch / stages), tokens, context, &part));
-        *time = piped(whole.time, part.time, stages);
+        double parts = parts_of(batch, tokens, stages);
+        TW_TRY(one_pass(p, s, ceil(batch / parts), tokens, context, &part));
+        *time = TW_MIN(whole.time, part.time * (parts + stages - 1) / stages);
     }
     return TW_OK;
 }
@@ -148,7 +154,7 @@ double tw_planner_most_sequences(const tw_planner *p, const tw_strategy *s, doub
 {
     tw_memory_use empty = without_sequences(p, s);
     double room = 0.9 * (empty.capacity - empty.weights - empty.workspace);
-    double held = input + output / 2; /* on average over a sequence's life */
+    double held = input + output; /* engines keep room for all of a request, so that none has to be put off */
     return TW_MAX(0.0, floor(room / (held * held_bytes(p, s))));
 }
 

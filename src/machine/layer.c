@@ -39,10 +39,11 @@ static void pass(walk *w, tw_pass_class class, double bytes)
     w->bytes += w->weight * bytes;
 }
 
-/* Narrow types are made from wide ones before a product and, for the gradient, once more transposed. */
+/* Training makes narrow types from wide ones before a product and, for the gradient, once more transposed; engines
+ * leave it to the kernel that wrote the operand. */
 static void cast(walk *w, double elements, bool backward)
 {
-    if (tw_peak_bytes(w->type) < 2)
+    if (tw_peak_bytes(w->type) < 2 && w->p->work.phase == TW_PHASE_TRAIN)
         pass(w, TW_PASS_STREAM, elements * (w->element + (backward ? 2 : 1) * tw_peak_bytes(w->type)));
 }
 
@@ -155,7 +156,7 @@ static void attention_core(walk *w, bool backward)
     if (w->p->work.attention == TW_ATTENTION_EAGER) { /* scaled, masked, then the framework's softmax */
         pass(w, TW_PASS_STREAM, 2 * scores);
         pass(w, TW_PASS_STREAM, 2 * scores);
-        pass(w, TW_PASS_SOFTMAX, (backward ? 3 : 2) * scores);
+        pass(w, TW_PASS_SOFTMAX, (backward || s > 1024 ? 3 : 2) * scores); /* as tw_softmax_time */
     } else {
         pass(w, TW_PASS_NORM, (backward ? 3 : 2) * scores);
     }

@@ -218,6 +218,7 @@ typedef struct tw_software {
     double main_gradient_bytes; /* of an element as it is kept */
     double call;                /* host's work for one operation, on a core of speed 1; 0: launches are captured */
     double step_overhead;       /* of a step: data loading, clipping, logging */
+    double pass_overhead;       /* inference, a pass of the whole model: choosing requests, sampling tokens */
     double checkpoint_calls;    /* operations of the host that recomputing a whole layer costs beside the layer's own */
     double cache_read;          /* share of the memory bandwidth that attention reads its cache at */
     double prompt_calls; /* operations of the host that a prompt costs an attention layer beside those of a token */
