@@ -3,6 +3,8 @@
 
 #include "cli/cli.h"
 #include "cli/machine.h"
+#include "cli/measurements.h"
+#include "machine/facts.h"
 
 static int find_kind(const char *name)
 {
@@ -35,7 +37,7 @@ static int show(tw_library *l, const char *name)
     tw_text text = {0};
     int found = 0;
     for (int k = 0; k < TW_ITEM_KINDS; k++) {
-        const tw_item *item = k == TW_KIND_TIER ? NULL : tw_library_find(l, (tw_item_kind)k, name);
+        const tw_description *item = k == TW_KIND_TIER ? NULL : tw_library_find(l, (tw_item_kind)k, name);
         if (item) {
             tw_item_print(l, (tw_item_kind)k, item, &text);
             found++;
@@ -87,17 +89,32 @@ static int check(tw_library *l, int files, const char *const *file)
     return wrong != 0;
 }
 
+/* What tw plan seed computes, or anything else over descriptions and rows of measurements. */
+static int evaluate(tw_library *l, const char *expression)
+{
+    const tw_embedded *rows = &tw_embedded_measurements[0];
+    double value;
+    if (tw_fact_evaluate(l, expression, rows->text, rows->bytes, &value) != TW_OK)
+        return cli_fail("machine eval");
+    printf("%.9g\n", value);
+    return 0;
+}
+
 int cmd_machine(int argc, char **argv)
 {
+    if (argc > 0 && !strcmp(argv[0], "calibrate"))
+        return cmd_machine_calibrate(argc - 1, argv + 1);
     const char *arguments[32];
     option_texts with = {.count = 0};
     int given, code;
     const option options[] = {
         {"--with", "FILE", "descriptions beside those that come with tw", OPTION_TEXTS, &with, 0, 0}};
-    if (!cli_parse_arguments("machine", "list [KIND] | show NAME | fields KIND | check FILE...",
+    if (!cli_parse_arguments("machine",
+                             "list [KIND] | show NAME | fields KIND | check FILE... | eval EXPRESSION | calibrate",
                              "Descriptions of chips, links, switches, machines and models: lists them, shows one with "
                              "the source of each value,\n"
-                             "lists what a kind of description may say, checks files.",
+                             "lists what a kind of description may say, checks files, computes with their values (see "
+                             "src/machine/expression.h),\nand measures this machine (tw machine calibrate --help).",
                              options, TW_COUNT(options), argc, argv, arguments, 1, 32, &given, &code))
         return code;
     tw_library *l = cli_library(&with);
@@ -112,8 +129,12 @@ int cmd_machine(int argc, char **argv)
         code = fields(arguments[1]);
     else if (!strcmp(what, "check") && given > 1)
         code = check(l, given - 1, arguments + 1);
+    else if (!strcmp(what, "eval") && given == 2)
+        code = evaluate(l, arguments[1]);
     else {
-        tw_error(TW_ERR_VALUE, "'%.40s' with %d more; expected list [KIND], show NAME, fields KIND or check FILE...",
+        tw_error(TW_ERR_VALUE,
+                 "'%.40s' with %d more; expected list [KIND], show NAME, fields KIND, check FILE..., eval EXPRESSION "
+                 "or calibrate",
                  what, given - 1);
         code = cli_fail("machine");
     }

@@ -306,6 +306,7 @@ static int plan(int argc, char **argv)
             "money go,\nthe next best plans, why others don't fit, and what an upgrade would change. Also:\n"
             "  tw plan compare MODEL MACHINE MACHINE...   machines side by side\n"
             "  tw plan sweep MODEL MACHINE --vary ...     a figure over one number\n"
+            "  tw plan graph [FILE] --on CHIP...          a step that this library compiles, on chips\n"
             "  tw plan validate [FILE]                    published measurements against the model\n"
             "  tw plan seed                               the facts of the seed, computed",
             options, count, argc, argv, names, 2, 2, &given, &code))
@@ -332,6 +333,7 @@ int cmd_plan(int argc, char **argv)
         const char *name;
         int (*run)(int, char **);
     } forms[] = {{"compare", cmd_plan_compare},
+                 {"graph", cmd_plan_graph},
                  {"seed", cmd_plan_seed},
                  {"sweep", cmd_plan_sweep},
                  {"validate", cmd_plan_validate}};

@@ -34,6 +34,10 @@ static void print_count(const tw_facts *f)
            "forecasts "
            "(F), %d are data (-)\n",
            facts, f->checks, by['='], by['~'], by['!'], by['F'], by['-']);
+    for (int i = 0; i < f->checks; i++)
+        if (f->check[i].verdict != f->check[i].noted)
+            printf("%s is noted as %c and came out as %c: %s\n", f->check[i].fact, f->check[i].noted,
+                   f->check[i].verdict, f->check[i].says);
 }
 
 static tw_status write_table(const tw_facts *f, const char *path)

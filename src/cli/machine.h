@@ -10,6 +10,7 @@ tw_library *cli_library(const option_texts *with);
 /* "chip.H100.tdp=700 W" each. */
 tw_status cli_set(tw_library *l, const option_texts *settings);
 
+int cmd_machine_calibrate(int argc, char **argv);
 int cmd_plan_validate(int argc, char **argv);
 
 #endif

@@ -107,7 +107,7 @@ static tw_status fix(tw_search_space *s, const char *text)
 
 static tw_status workload(const plan_request *r, const tw_library *l, tw_workload *w)
 {
-    const tw_item *model, *software, *draft;
+    const tw_description *model, *software, *draft;
     TW_TRY(tw_library_need(l, TW_KIND_MODEL, r->model, &model));
     *w = tw_workload_of((const tw_model *)(const void *)model);
     if (r->sequence)
@@ -169,7 +169,7 @@ static tw_status phase_of(const plan_request *r, tw_workload *w, plan_job *job)
     w->phase = job->service.prompts_only ? TW_PHASE_PREFILL : job->serving ? TW_PHASE_DECODE : TW_PHASE_TRAIN;
     if (job->serving && strcmp(phase, "prefill") != 0 && strcmp(phase, "decode") != 0)
         return tw_error(TW_ERR_VALUE, "--phase '%.40s'; expected train, prefill or decode", phase);
-    const tw_item *engine = tw_library_find(job->library, TW_KIND_SOFTWARE, "engine");
+    const tw_description *engine = tw_library_find(job->library, TW_KIND_SOFTWARE, "engine");
     if (job->serving && !r->software && engine)
         w->software = (const tw_software *)(const void *)engine;
     return TW_OK;
@@ -177,7 +177,7 @@ static tw_status phase_of(const plan_request *r, tw_workload *w, plan_job *job)
 
 tw_status plan_begin(const plan_request *r, tw_library *library, plan_job *job)
 {
-    const tw_item *machine, *fit = NULL;
+    const tw_description *machine, *fit = NULL;
     tw_workload w;
     *job = (plan_job){.library = library};
     TW_TRY(tw_library_need(library, TW_KIND_MACHINE, r->machine, &machine));

@@ -41,6 +41,7 @@ typedef struct plan_figures {
 } plan_figures;
 tw_status plan_measure(plan_job *job, plan_figures *out);
 
+int cmd_plan_graph(int argc, char **argv);
 int cmd_plan_compare(int argc, char **argv);
 int cmd_plan_sweep(int argc, char **argv);
 int cmd_plan_seed(int argc, char **argv);

@@ -5,8 +5,8 @@
 
 #include "machine/internal.h"
 
-static tw_status wrong(const tw_item *item, const char *key, const char *format, ...) TW_PRINTF(3, 4);
-static tw_status wrong(const tw_item *item, const char *key, const char *format, ...)
+static tw_status wrong(const tw_description *item, const char *key, const char *format, ...) TW_PRINTF(3, 4);
+static tw_status wrong(const tw_description *item, const char *key, const char *format, ...)
 {
     char why[600];
     const tw_section *s = item->section;
@@ -19,8 +19,8 @@ static tw_status wrong(const tw_item *item, const char *key, const char *format,
 }
 
 /* A reference by name; NULL stays NULL. */
-static tw_status refer(const tw_library *l, const tw_item *item, const char *key, const char *name, tw_item_kind kind,
-                       const void **to)
+static tw_status refer(const tw_library *l, const tw_description *item, const char *key, const char *name,
+                       tw_item_kind kind, const void **to)
 {
     *to = NULL;
     if (!name)
@@ -56,7 +56,7 @@ static tw_status check_link(tw_link *k)
     return TW_OK;
 }
 
-static tw_status check_memory(tw_memory *m)
+static tw_status check_memory(tw_memory_part *m)
 {
     double from_pins = m->pins * m->pin_rate / 8;
     char given[48], computed[48];
@@ -334,7 +334,7 @@ static void derive_peaks(tw_chip *c)
     default_to(&p[TW_PEAK_FP16], p[TW_PEAK_BF16]);
 }
 
-static tw_status check_complete(tw_item_kind kind, const tw_item *item)
+static tw_status check_complete(tw_item_kind kind, const tw_description *item)
 {
     for (int i = 0; i < tw_schemas[kind].fields; i++) {
         const tw_field *field = &tw_schemas[kind].field[i];
@@ -351,7 +351,7 @@ tw_status tw_library_resolve(tw_library *l)
     for (int i = 0; i < tw_library_count(l, TW_KIND_LINK); i++)
         TW_TRY(check_link((tw_link *)(uintptr_t)tw_library_at(l, TW_KIND_LINK, i)));
     for (int i = 0; i < tw_library_count(l, TW_KIND_MEMORY); i++)
-        TW_TRY(check_memory((tw_memory *)(uintptr_t)tw_library_at(l, TW_KIND_MEMORY, i)));
+        TW_TRY(check_memory((tw_memory_part *)(uintptr_t)tw_library_at(l, TW_KIND_MEMORY, i)));
     for (int i = 0; i < tw_library_count(l, TW_KIND_SWITCH); i++)
         TW_TRY(check_switch((tw_switch *)(uintptr_t)tw_library_at(l, TW_KIND_SWITCH, i)));
     for (int i = 0; i < tw_library_count(l, TW_KIND_FIT); i++)

@@ -84,7 +84,7 @@ static bool cost_of(const tw_library *l, const char *path, double *value)
     if (!dot)
         return false;
     snprintf(name, sizeof name, "%.*s", (int)(dot - path), path);
-    const tw_item *item = tw_library_find(l, TW_KIND_CHIP, name);
+    const tw_description *item = tw_library_find(l, TW_KIND_CHIP, name);
     if (!item)
         return false;
     const tw_chip *chip = (const tw_chip *)(const void *)item;

@@ -39,10 +39,12 @@ static bool share(const tw_library *l, const char *path, double *value)
     tw_row r = {.id = "share", .hw = chip_name, .model = model_name, .n_dev = 1, .node_size = 1, .nic_gbps = NAN};
     tw_machine machine;
     tw_planner p;
-    const tw_item *model = tw_library_find(l, TW_KIND_MODEL, model_name);
-    if (!model || tw_row_machine(l, &r, &machine) != TW_OK)
+    const tw_description *model = tw_library_find(l, TW_KIND_MODEL, model_name);
+    const tw_description *software = tw_library_find(l, TW_KIND_SOFTWARE, "framework");
+    if (!model || !software || tw_row_machine(l, &r, &machine) != TW_OK)
         return false;
     tw_workload w = tw_workload_of((const tw_model *)(const void *)model);
+    w.software = (const tw_software *)(const void *)software;
     w.attention = TW_ATTENTION_EAGER;
     w.type = TW_PEAK_FP16;
     if (tw_planner_create(&p, &machine, &w, NULL) != TW_OK)
@@ -191,6 +193,20 @@ tw_status tw_facts_compute(const tw_library *l, const char *file, const char *te
             out->checks++;
     if (status != TW_OK)
         tw_facts_free(out);
+    return status;
+}
+
+tw_status tw_fact_evaluate(const tw_library *l, const char *expression, const char *measurements,
+                           size_t measurement_bytes, double *value)
+{
+    tw_arena *arena = tw_arena_create(0);
+    tw_table rows;
+    context c = {.library = l, .measurements = &rows};
+    tw_status status =
+        arena ? tw_table_parse(arena, "measurements", measurements, measurement_bytes, &rows) : TW_ERR_MEMORY;
+    if (status == TW_OK)
+        status = tw_evaluate(l, expression, look_up, &c, value);
+    tw_arena_destroy(arena);
     return status;
 }
 

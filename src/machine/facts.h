@@ -22,6 +22,9 @@ typedef struct tw_facts {
  * error: an expression or the table is broken: file, line, and why. */
 tw_status tw_facts_compute(const tw_library *l, const char *file, const char *text, size_t bytes,
                            const char *measurements, size_t measurement_bytes, tw_facts *out);
+/* One expression, with the same paths: row.ID, row2.ID, share.MODEL.CHIP.pass_time beside those of expression.h. */
+tw_status tw_fact_evaluate(const tw_library *l, const char *expression, const char *measurements,
+                           size_t measurement_bytes, double *value);
 void tw_facts_free(tw_facts *f);
 char tw_fact_verdict(const tw_facts *f, const char *fact); /* the worst of its checks: ! ~ = F - */
 

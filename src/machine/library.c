@@ -9,7 +9,7 @@
 /* What a text says is kept beside what is used: `given` has no derived numbers, so that a copy ('like') or a change
  * derives its own. */
 typedef struct stored {
-    tw_item *item, *given;
+    tw_description *item, *given;
 } stored;
 
 typedef struct item_list {
@@ -63,7 +63,7 @@ int tw_library_count(const tw_library *l, tw_item_kind kind)
     return (int)l->list[kind].at.count;
 }
 
-const tw_item *tw_library_at(const tw_library *l, tw_item_kind kind, int index)
+const tw_description *tw_library_at(const tw_library *l, tw_item_kind kind, int index)
 {
     return l->list[kind].at.data[index].item;
 }
@@ -106,9 +106,9 @@ static int distance(const char *have, const char *want)
     return *want ? 3 : !*have ? 1 : strchr("-_ .", *have) ? 2 : 3;
 }
 
-const tw_item *tw_library_find(const tw_library *l, tw_item_kind kind, const char *name)
+const tw_description *tw_library_find(const tw_library *l, tw_item_kind kind, const char *name)
 {
-    const tw_item *best = NULL;
+    const tw_description *best = NULL;
     int nearest = 3, how_many = 0;
     if (!*name)
         return NULL;
@@ -125,7 +125,7 @@ const tw_item *tw_library_find(const tw_library *l, tw_item_kind kind, const cha
     return how_many == 1 || nearest == 0 ? best : NULL;
 }
 
-tw_status tw_library_need(const tw_library *l, tw_item_kind kind, const char *name, const tw_item **item)
+tw_status tw_library_need(const tw_library *l, tw_item_kind kind, const char *name, const tw_description **item)
 {
     char near[200] = "";
     *item = tw_library_find(l, kind, name);
@@ -148,7 +148,7 @@ typedef struct addition {
     const tw_document *document;
     item_list old[TW_ITEM_KINDS]; /* the lists as they were */
     signed char *state;           /* of each section: 0 unread, 1 being read, 2 read */
-    tw_item **item;               /* that a section became */
+    tw_description **item;        /* that a section became */
 } addition;
 
 static tw_status wrong(const tw_section *s, const char *format, ...) TW_PRINTF(2, 3);
@@ -173,10 +173,10 @@ static int kind_of(const char *name)
 static tw_status read_section(addition *a, int index);
 
 /* 'like = X': begins as a copy of X, which may stand later in the same document or be in the library. */
-static tw_status inherit(addition *a, int index, tw_item_kind kind, const tw_entry *like, tw_item *item)
+static tw_status inherit(addition *a, int index, tw_item_kind kind, const tw_entry *like, tw_description *item)
 {
     const tw_section *s = &a->document->section[index];
-    const tw_item *parent = NULL;
+    const tw_description *parent = NULL;
     for (int i = 0; i < a->document->sections && !parent; i++) {
         const tw_section *other = &a->document->section[i];
         if (i == index || strcmp(other->kind, s->kind) != 0 || strcmp(other->name, like->value) != 0)
@@ -198,7 +198,7 @@ static tw_status inherit(addition *a, int index, tw_item_kind kind, const tw_ent
     return TW_OK;
 }
 
-static tw_status read_entries(addition *a, const tw_section *s, tw_item_kind kind, tw_item *item)
+static tw_status read_entries(addition *a, const tw_section *s, tw_item_kind kind, tw_description *item)
 {
     for (int e = 0; e < s->entries; e++)
         if (strcmp(s->entry[e].key, "like") != 0)
@@ -238,7 +238,7 @@ static tw_status read_tiers(addition *a, int index, tw_machine *m)
     return TW_OK;
 }
 
-static tw_status put(addition *a, tw_item_kind kind, tw_item *item)
+static tw_status put(addition *a, tw_item_kind kind, tw_description *item)
 {
     int known = index_of(a->l, kind, item->name);
     stored both = {.item = tw_arena_copy(a->l->arena, item, tw_schemas[kind].bytes), .given = item};
@@ -270,7 +270,7 @@ static tw_status read_section(addition *a, int index)
         if (!strcmp(a->document->section[i].kind, s->kind) && !strcmp(a->document->section[i].name, s->name))
             return wrong(s, "described twice, first in line %d", a->document->section[i].line);
     a->state[index] = 1;
-    tw_item *item = tw_arena_zero(a->l->arena, 1, tw_schemas[kind].bytes);
+    tw_description *item = tw_arena_zero(a->l->arena, 1, tw_schemas[kind].bytes);
     if (!item)
         return TW_ERR_MEMORY;
     const tw_entry *like = tw_section_find(s, "like");
@@ -369,13 +369,13 @@ static tw_status locate(const tw_library *l, const char *path, place *p)
     if (k < 0 || k == TW_KIND_TIER)
         return tw_error(TW_ERR_VALUE, "'%.200s': no kind is called '%s'", path, name);
     snprintf(name, sizeof name, "%.*s", (int)(last - first - 1), first + 1);
-    const tw_item *found = tw_library_find(l, (tw_item_kind)k, name);
+    const tw_description *found = tw_library_find(l, (tw_item_kind)k, name);
     char *dot = strrchr(name, '.');
     size_t within = 0;
     p->kind = (tw_item_kind)k;
     if (!found && k == TW_KIND_MACHINE && dot) {
         *dot = '\0';
-        const tw_item *machine = tw_library_find(l, TW_KIND_MACHINE, name);
+        const tw_description *machine = tw_library_find(l, TW_KIND_MACHINE, name);
         const tw_machine *m = (const tw_machine *)(const void *)machine;
         for (int t = 0; m && t < m->tiers; t++)
             if (!strcmp(m->tier[t].item.name, dot + 1)) {
@@ -404,7 +404,8 @@ tw_status tw_library_set(tw_library *l, const char *path, const char *text)
 {
     place p = {0};
     TW_TRY(locate(l, path, &p));
-    const tw_section s = {.kind = tw_schemas[p.kind].name, .name = ((tw_item *)(void *)p.item)->name, .file = "--set"};
+    const tw_section s = {
+        .kind = tw_schemas[p.kind].name, .name = ((tw_description *)(void *)p.item)->name, .file = "--set"};
     const tw_entry e = {.key = p.field->key, .value = text, .source = "", .line = 1};
     TW_TRY(tw_schema_read(p.kind, &s, &e, l->arena, p.given));
     return tw_library_resolve(l);
@@ -452,7 +453,7 @@ static void print_entries(const tw_section *s, const char *standing, tw_text *ou
     }
 }
 
-void tw_item_print(const tw_library *l, tw_item_kind kind, const tw_item *item, tw_text *out)
+void tw_item_print(const tw_library *l, tw_item_kind kind, const tw_description *item, tw_text *out)
 {
     static const char *const statuses[] = {"checked", "partly", "memory", "seed", "hypothesis", "fitted", "sketch"};
     const tw_entry *like = tw_section_find(item->section, "like");

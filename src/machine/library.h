@@ -34,25 +34,25 @@ typedef enum {
 } tw_item_status;
 
 /* What every description begins with. */
-typedef struct tw_item {
+typedef struct tw_description {
     const char *name, *note;
     const tw_section *section; /* where it stands: file, line, every value with its source */
     int status;                /* tw_item_status */
     const char *source;        /* of the values that don't name one of their own */
-} tw_item;
+} tw_description;
 
 /* A way to make wafers. */
 typedef struct tw_process {
-    tw_item item;
+    tw_description item;
     double year, wafer_price, wafer_diameter, scribe, edge, defects, clustering, sram_bit, gain;
 } tw_process;
 
 /* One stack, channel or module of memory. */
-typedef struct tw_memory {
-    tw_item item;
+typedef struct tw_memory_part {
+    tw_description item;
     double year, pin_rate, pins, bandwidth, capacity, price, energy, latency, footprint, footprint_low, footprint_high,
         achieved;
-} tw_memory;
+} tw_memory_part;
 
 typedef enum {
     TW_LINK_SCALE_UP,
@@ -66,7 +66,7 @@ typedef enum { TW_FEC_NONE, TW_FEC_LIGHT, TW_FEC_RS } tw_fec;
 
 /* `bandwidth` counts one direction of what `scope` names; so do energy and densities. */
 typedef struct tw_link {
-    tw_item item;
+    tw_description item;
     int class, fec; /* tw_link_class, tw_fec */
     const char *modulation, *scope;
     double year, lane_rate, lanes, links, bandwidth, encoding, phy_latency, fec_latency, fec_latency_most, energy,
@@ -78,7 +78,7 @@ typedef struct tw_link {
 } tw_link;
 
 typedef struct tw_switch {
-    tw_item item;
+    tw_description item;
     double year, ports, lanes, lane_rate, capacity, latency, price, power;
     const char *process;
 } tw_switch;
@@ -92,7 +92,7 @@ typedef enum {
 } tw_package_kind;
 
 typedef struct tw_package {
-    tw_item item;
+    tw_description item;
     int kind; /* tw_package_kind */
     double year, limit, price_area, substrate_price, defects, clustering, bond_yield, base_price, spread;
 } tw_package;
@@ -100,7 +100,7 @@ typedef struct tw_package {
 /* The constants of the cost model for one family of chips. `tw plan validate` says what they are worth; fits.machine
  * which rows they were fitted on. */
 typedef struct tw_fit {
-    tw_item item;
+    tw_description item;
     double mma_16, mma_8, mma_4;  /* share of the dense matrix peak that large products reach */
     double sustained_8;           /* the same of products of 8-bit and narrower operands */
     double backward;              /* rate of gradients' products over forward ones */
@@ -134,7 +134,7 @@ typedef enum {
 /* One package (or several sockets that act as one): what a plan calls a device. Peaks, memory and links are of the
  * whole. */
 typedef struct tw_chip {
-    tw_item item;
+    tw_description item;
     int kind, layout; /* tw_chip_kind, tw_layout */
     int mirrored;     /* -1 unknown, 0, 1: the die joins a copy of itself */
     double year, dies, die_area, transistors, units, units_made, repairable, clock, peak[TW_PEAKS], l2, l1;
@@ -146,7 +146,7 @@ typedef struct tw_chip {
     const char *process_name, *memory_name, *link_name, *host_link_name, *package_name, *fit_name, *die_link_name,
         *host_name;
     const tw_process *process;
-    const tw_memory *memory;
+    const tw_memory_part *memory;
     const tw_link *link, *host_link, *die_link;
     const tw_package *package;
     const tw_fit *fit;
@@ -167,7 +167,7 @@ const char *tw_topology_name(int topology);
 
 /* One level of a machine: `size` things of the level inside, joined. */
 typedef struct tw_machine_tier {
-    tw_item item;
+    tw_description item;
     double size;
     int topology, reduces; /* tw_topology; reduces: the switch adds (in-switch reduction) */
     const char *link_name, *switch_name, *dims_text;
@@ -185,7 +185,7 @@ typedef struct tw_machine_tier {
 enum { TW_TIERS = 6 };
 
 typedef struct tw_machine {
-    tw_item item;
+    tw_description item;
     const char *chip_name, *host_name, *nic_name;
     const tw_chip *chip, *host;
     double chips_per_host, node_chips; /* node_chips: devices that share a board (members of the first tier) */
@@ -199,7 +199,7 @@ typedef enum { TW_ATTENTION_FUSED, TW_ATTENTION_STANDARD, TW_ATTENTION_EAGER } t
 
 /* How a generation of training software goes about it: what overlaps, what is kept in which precision. */
 typedef struct tw_software {
-    tw_item item;
+    tw_description item;
     double tensor_hidden, expert_hidden, context_hidden, data_hidden,
         pipeline_hidden;   /* share of it that compute can hide */
     double gather_hidden;  /* the same of parameters that ZeRO-3 fetches for every micro-batch */
@@ -229,7 +229,7 @@ typedef struct tw_software {
 
 /* A transformer family by its dimensions. Hybrid models say how many of their layers hold which part. */
 typedef struct tw_model {
-    tw_item item;
+    tw_description item;
     double layers, hidden, ffn, heads, kv_heads, head_dim, vocab, sequence;
     int gated, tied, positions, causal, bias; /* -1: by family default */
     int attention;                            /* tw_attention */
@@ -249,7 +249,7 @@ typedef struct tw_model {
 
 /* What money is asked at. */
 typedef struct tw_economy {
-    tw_item item;
+    tw_description item;
     double electricity, pue, life, utilisation, margin, goodput, assembly_yield, nre, volume;
 } tw_economy;
 
@@ -282,12 +282,12 @@ tw_status tw_library_add_file(tw_library *library, const char *path);
 tw_status tw_library_add_text(tw_library *library, const char *file, const char *text, size_t bytes);
 
 int tw_library_count(const tw_library *library, tw_item_kind kind);
-const tw_item *tw_library_at(const tw_library *library, tw_item_kind kind, int index);
+const tw_description *tw_library_at(const tw_library *library, tw_item_kind kind, int index);
 /* By name, as it stands or without regard to case and to what follows a '-' where that is unique. NULL: none (no error
  * set). */
-const tw_item *tw_library_find(const tw_library *library, tw_item_kind kind, const char *name);
+const tw_description *tw_library_find(const tw_library *library, tw_item_kind kind, const char *name);
 /* The same with an error that lists near names. */
-tw_status tw_library_need(const tw_library *library, tw_item_kind kind, const char *name, const tw_item **item);
+tw_status tw_library_need(const tw_library *library, tw_item_kind kind, const char *name, const tw_description **item);
 const char *tw_item_kind_name(tw_item_kind kind);
 
 /* Changes one number of an item, by the key that its description has: for sweeps, sensitivities and fits. `text` as in
@@ -306,6 +306,6 @@ typedef struct tw_field_info {
 bool tw_schema_field(tw_item_kind kind, int index, tw_field_info *info); /* false: no more */
 
 /* An item as its description stands, each value with its source. */
-void tw_item_print(const tw_library *library, tw_item_kind kind, const tw_item *item, tw_text *out);
+void tw_item_print(const tw_library *library, tw_item_kind kind, const tw_description *item, tw_text *out);
 
 #endif

@@ -28,7 +28,7 @@ double tw_die_yield_spare(double area, double defects, double clustering, double
 
 const tw_economy *tw_library_economy(const tw_library *l)
 {
-    const tw_item *item = tw_library_find(l, TW_KIND_ECONOMY, "default");
+    const tw_description *item = tw_library_find(l, TW_KIND_ECONOMY, "default");
     return (const tw_economy *)(const void *)item;
 }
 

@@ -101,10 +101,10 @@ tw_status tw_predict_inference(const tw_library *l, const tw_row *r, const tw_fi
     /* Prompt and token times come out of a framework's log; latencies and throughputs are of compiled engines. */
     bool eager = !strcmp(r->metric, "prompt_time") || !strcmp(r->metric, "ttft");
     bool classic = !strcmp(model.software->item.name, "classic");
-    const tw_item *software = tw_library_find(l, TW_KIND_SOFTWARE,
-                                              eager     ? "eager"
-                                              : classic ? "engine-classic"
-                                                        : "engine");
+    const tw_description *software = tw_library_find(l, TW_KIND_SOFTWARE,
+                                                     eager     ? "eager"
+                                                     : classic ? "engine-classic"
+                                                               : "engine");
     w.software = software ? (const tw_software *)(const void *)software : w.software;
     tw_strategy s = {.tensor = (int)known(r->tp, known(r->n_dev, 1)),
                      .pipeline = (int)known(r->pp, 1),

@@ -12,7 +12,7 @@ static tw_status unknown(const tw_row *r, const char *what)
 
 static tw_status device_of(const tw_library *l, const tw_row *r, const tw_fit *constants, tw_device *d)
 {
-    const tw_item *chip;
+    const tw_description *chip;
     TW_TRY(tw_library_need(l, TW_KIND_CHIP, r->hw, &chip));
     *d = tw_device_of((const tw_chip *)(const void *)chip, constants, 1);
     return TW_OK;
@@ -104,7 +104,7 @@ static tw_status predict_op(const tw_library *l, const tw_row *r, const tw_devic
  */
 static double kernel_generation(const tw_library *l, const tw_row *r, const tw_chip *c)
 {
-    const tw_item *modern = tw_library_find(l, TW_KIND_SOFTWARE, "modern");
+    const tw_description *modern = tw_library_find(l, TW_KIND_SOFTWARE, "modern");
     bool older = (strstr(r->id, "fa2") || strstr(r->shape, "fa2")) && c->year > 2021;
     return older && modern ? ((const tw_software *)(const void *)modern)->attention : 1;
 }
@@ -200,7 +200,7 @@ static bool contains(const char *text, const char *what)
 
 tw_status tw_predict_links(const tw_library *l, const tw_row *r, tw_prediction *out)
 {
-    const tw_item *item;
+    const tw_description *item;
     if (!strcmp(r->kind, "collective"))
         return predict_collective(l, r, out);
     TW_TRY(tw_library_need(l, TW_KIND_CHIP, r->hw, &item));

@@ -60,7 +60,7 @@ tw_status tw_predict_memory(const tw_library *l, const tw_row *r, const tw_fit *
 tw_status tw_predict_run(const tw_library *l, const tw_row *r, const tw_fit *constants, tw_prediction *out)
 {
     tw_machine machine;
-    const tw_item *economy = tw_library_find(l, TW_KIND_ECONOMY, "default");
+    const tw_description *economy = tw_library_find(l, TW_KIND_ECONOMY, "default");
     double tokens = tw_row_shape(r, "tokens"),
            goodput = economy ? ((const tw_economy *)(const void *)economy)->goodput : 0.9;
     if (strcmp(r->metric, "device_hours") != 0 || isnan(tokens))
@@ -104,7 +104,7 @@ tw_status tw_predict_run(const tw_library *l, const tw_row *r, const tw_fit *con
 
 tw_status tw_predict_power(const tw_library *l, const tw_row *r, const tw_fit *constants, tw_prediction *out)
 {
-    const tw_item *item;
+    const tw_description *item;
     TW_TRY(tw_library_need(l, TW_KIND_CHIP, r->hw, &item));
     const tw_chip *c = (const tw_chip *)(const void *)item;
     const tw_fit *f = constants ? constants : c->fit;

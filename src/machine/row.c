@@ -164,7 +164,7 @@ static void tier(tw_machine *m, const char *name, double size, int topology, con
 
 tw_status tw_row_machine(const tw_library *l, const tw_row *r, tw_machine *m)
 {
-    const tw_item *chip;
+    const tw_description *chip;
     TW_TRY(tw_library_need(l, TW_KIND_CHIP, r->hw, &chip));
     tw_schema_clear(TW_KIND_MACHINE, m);
     m->item.name = r->id;
@@ -211,18 +211,18 @@ static bool near_size(const tw_model *m, double billions, double within)
 static const tw_model *find_model(const tw_library *l, const char *name, double billions)
 {
     char want[128], have[128];
-    const tw_item *best = NULL;
+    const tw_description *best = NULL;
     size_t length = 0;
     plain(name, want, sizeof want);
     for (int i = 0; i < tw_library_count(l, TW_KIND_MODEL) && !isnan(billions); i++) {
-        const tw_item *m = tw_library_at(l, TW_KIND_MODEL, i);
+        const tw_description *m = tw_library_at(l, TW_KIND_MODEL, i);
         size_t n = strlen(name);
         if (!strncasecmp(m->name, name, n) && m->name[n] == '-' &&
             near_size((const tw_model *)(const void *)m, billions, 0.1))
             return (const tw_model *)(const void *)m;
     }
     for (int i = 0; i < tw_library_count(l, TW_KIND_MODEL); i++) {
-        const tw_item *m = tw_library_at(l, TW_KIND_MODEL, i);
+        const tw_description *m = tw_library_at(l, TW_KIND_MODEL, i);
         plain(m->name, have, sizeof have);
         size_t n = strlen(have);
         if (n > length && !strncmp(want, have, n)) {
@@ -298,11 +298,11 @@ tw_workload tw_row_workload(const tw_library *l, const tw_row *r, const tw_model
     w.sequence = known(r->seq, m->sequence);
     w.batch = known(r->gbs, 1024);
     if (tw_row_shape_text(r, "software", text, sizeof text)) {
-        const tw_item *s = tw_library_find(l, TW_KIND_SOFTWARE, text);
+        const tw_description *s = tw_library_find(l, TW_KIND_SOFTWARE, text);
         w.software = s ? (const tw_software *)(const void *)s : w.software;
     } else if (tw_row_shape_text(r, "attention", text, sizeof text) && !strncmp(text, "fa", 2)) {
         /* Fused attention came with the software that hides communication. */
-        const tw_item *s = tw_library_find(l, TW_KIND_SOFTWARE, "modern");
+        const tw_description *s = tw_library_find(l, TW_KIND_SOFTWARE, "modern");
         w.software = s ? (const tw_software *)(const void *)s : w.software;
     }
     w.power_cap = known(tw_row_shape(r, "power_cap"), strstr(r->note, "power capped") ? 0.5 : 1);

@@ -22,14 +22,14 @@
 #define PICK(T, key, choices, doc) {#key, TW_FIELD_CHOICE, TW_DIM_NONE, 0, 0, offsetof(T, key), choices, doc, false}
 #define YES(T, key, doc) {#key, TW_FIELD_FLAG, TW_DIM_NONE, 0, 0, offsetof(T, key), NULL, doc, false}
 #define COMMON                                                                                                         \
-    {"note", TW_FIELD_TEXT, TW_DIM_NONE, 0, 0, offsetof(tw_item, note), NULL, "free text", false},                     \
+    {"note", TW_FIELD_TEXT, TW_DIM_NONE, 0, 0, offsetof(tw_description, note), NULL, "free text", false},              \
         {"source",    TW_FIELD_TEXT,                                                                                   \
          TW_DIM_NONE, 0,                                                                                               \
-         0,           offsetof(tw_item, source),                                                                       \
+         0,           offsetof(tw_description, source),                                                                \
          NULL,        "of every value that names none of its own",                                                     \
          false},                                                                                                       \
     {                                                                                                                  \
-        "status", TW_FIELD_CHOICE, TW_DIM_NONE, 0, 0, offsetof(tw_item, status),                                       \
+        "status", TW_FIELD_CHOICE, TW_DIM_NONE, 0, 0, offsetof(tw_description, status),                                \
             "checked|partly|memory|seed|hypothesis|fitted|sketch", "how far its values were checked", false            \
     }
 
@@ -48,16 +48,16 @@ static const tw_field process_fields[] = {
 
 static const tw_field memory_fields[] = {
     COMMON,
-    NUM(tw_memory, year, NONE, 1990, 2060, "first products"),
-    NUM(tw_memory, pin_rate, BIT_RATE, 1e8, 1e12, "of one data pin"),
-    CNT(tw_memory, pins, 1, 1e5, "data pins of a stack or channel"),
-    NUM(tw_memory, bandwidth, BYTE_RATE, 1e8, 1e14, "of a stack or channel"),
-    NUM(tw_memory, capacity, BYTES, 1e6, 1e13, "of a stack or module"),
-    NUM(tw_memory, price, MONEY_BYTE, 1e-12, 1e-3, "by capacity"),
-    NUM(tw_memory, energy, ENERGY_BIT, 1e-14, 1e-9, "of an access, PHY included"),
-    NUM(tw_memory, latency, TIME, 1e-9, 1e-3, "of an access"),
-    NUM(tw_memory, footprint, AREA, 1, 1e4, "of a stack on the interposer"),
-    NUM(tw_memory, achieved, NONE, 0.01, 1, "best measured share of the bandwidth"),
+    NUM(tw_memory_part, year, NONE, 1990, 2060, "first products"),
+    NUM(tw_memory_part, pin_rate, BIT_RATE, 1e8, 1e12, "of one data pin"),
+    CNT(tw_memory_part, pins, 1, 1e5, "data pins of a stack or channel"),
+    NUM(tw_memory_part, bandwidth, BYTE_RATE, 1e8, 1e14, "of a stack or channel"),
+    NUM(tw_memory_part, capacity, BYTES, 1e6, 1e13, "of a stack or module"),
+    NUM(tw_memory_part, price, MONEY_BYTE, 1e-12, 1e-3, "by capacity"),
+    NUM(tw_memory_part, energy, ENERGY_BIT, 1e-14, 1e-9, "of an access, PHY included"),
+    NUM(tw_memory_part, latency, TIME, 1e-9, 1e-3, "of an access"),
+    NUM(tw_memory_part, footprint, AREA, 1, 1e4, "of a stack on the interposer"),
+    NUM(tw_memory_part, achieved, NONE, 0.01, 1, "best measured share of the bandwidth"),
 };
 
 static const tw_field link_fields[] = {
@@ -316,7 +316,7 @@ static const tw_field software_fields[] = {
 #define SCHEMA(name, T, table) {name, sizeof(T), table, (int)TW_COUNT(table)}
 const tw_item_schema tw_schemas[TW_ITEM_KINDS] = {
     [TW_KIND_PROCESS] = SCHEMA("process", tw_process, process_fields),
-    [TW_KIND_MEMORY] = SCHEMA("memory", tw_memory, memory_fields),
+    [TW_KIND_MEMORY] = SCHEMA("memory", tw_memory_part, memory_fields),
     [TW_KIND_LINK] = SCHEMA("link", tw_link, link_fields),
     [TW_KIND_SWITCH] = SCHEMA("switch", tw_switch, switch_fields),
     [TW_KIND_PACKAGE] = SCHEMA("package", tw_package, package_fields),
@@ -415,8 +415,8 @@ static const struct {
     {TW_KIND_CHIP, offsetof(tw_chip, price), offsetof(tw_chip, price_low), offsetof(tw_chip, price_high)},
     {TW_KIND_CHIP, offsetof(tw_chip, package_area), offsetof(tw_chip, package_area_low),
      offsetof(tw_chip, package_area_high)},
-    {TW_KIND_MEMORY, offsetof(tw_memory, footprint), offsetof(tw_memory, footprint_low),
-     offsetof(tw_memory, footprint_high)},
+    {TW_KIND_MEMORY, offsetof(tw_memory_part, footprint), offsetof(tw_memory_part, footprint_low),
+     offsetof(tw_memory_part, footprint_high)},
 };
 
 static void keep_range(tw_item_kind kind, const tw_field *f, const tw_quantity *q, void *item)

@@ -56,7 +56,7 @@ tw_status tw_validate(const tw_library *l, const char *file, const char *text, s
                       tw_validation *out)
 {
     tw_table table;
-    const tw_item *fit = NULL;
+    const tw_description *fit = NULL;
     *out = (tw_validation){.arena = tw_arena_create(1 << 20)};
     if (!out->arena)
         return TW_ERR_MEMORY;

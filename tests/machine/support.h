@@ -34,7 +34,7 @@ static inline void close_to(double got, double want, double share, const char *w
 
 static inline const void *need(const tw_library *l, tw_item_kind kind, const char *name)
 {
-    const tw_item *item;
+    const tw_description *item;
     if (tw_library_need(l, kind, name, &item) != TW_OK)
         fail_msg("%s", tw_error_message());
     return item;
