@@ -17,7 +17,7 @@ OUTPUTS = ["ops/graph_ops.h", "ops/graph_ops.c", "tile/tile_ops.h", "tile/tile_o
            "autograd/derive_ops.c", "tilewright/ops.h", "tilewright/places.h", "tensor/eager_ops.c",
            "operators.md"]
 KINDS = {"int": "TW_ATTR_INT", "float": "TW_ATTR_FLOAT", "bool": "TW_ATTR_BOOL", "dtype": "TW_ATTR_DTYPE",
-         "dims": "TW_ATTR_DIMS", "ints": "TW_ATTR_INTS", "enum": "TW_ATTR_ENUM"}
+         "dims": "TW_ATTR_DIMS", "ints": "TW_ATTR_INTS", "enum": "TW_ATTR_ENUM", "text": "TW_ATTR_TEXT"}
 LEVELS = {"structure": "TW_LEVEL_STRUCTURE", "composite": "TW_LEVEL_COMPOSITE", "primitive": "TW_LEVEL_PRIMITIVE"}
 FLAGS = {"pure": "TW_OP_PURE", "commutative": "TW_OP_COMMUTATIVE", "terminator": "TW_OP_TERMINATOR",
          "alias": "TW_OP_ALIAS", "inplace": "TW_OP_IN_PLACE"}
@@ -111,7 +111,7 @@ def parse(path, table):
 
 def attr_parameter(a):
     return {"int": f"int64_t {a.name}", "float": f"double {a.name}", "bool": f"bool {a.name}", "dtype": f"tw_dtype {a.name}",
-            "enum": f"int {a.name}"}.get(a.kind, f"int {a.name}_count, const int64_t *{a.name}")
+            "enum": f"int {a.name}", "text": f"const char *{a.name}"}.get(a.kind, f"int {a.name}_count, const int64_t *{a.name}")
 
 
 def parameters(row, value="tw_value *"):
@@ -123,8 +123,8 @@ def parameters(row, value="tw_value *"):
 
 
 def attr_value(a):
-    if a.kind == "float":
-        return f"{{.f = {a.name}}}"
+    if a.kind in ("float", "text"):
+        return f"{{.{a.kind[0] if a.kind == 'float' else 'text'} = {a.name}}}"
     if a.kind in ("dims", "ints"):
         return f"{{.dims = {{{a.name}, {a.name}_count}}}}"
     return f"{{.i = {a.name}}}"

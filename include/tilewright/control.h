@@ -32,6 +32,7 @@ TW_API int64_t tw_recompile_limit(void);
  * take the least they can (TW_LOG=plan says so). Results are the same bits. */
 TW_API void tw_set_memory_budget(int64_t bytes);
 TW_API int64_t tw_memory_budget(void);
+TW_API void tw_memory_trim(void); /* gives the system back large blocks that were freed and kept for the next use */
 
 /* Threads that kernels run on, the caller's included; <= 0: TW_THREADS, else one for each core. */
 TW_API void tw_set_num_threads(int threads);

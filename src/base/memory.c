@@ -4,7 +4,9 @@
 #include <stdlib.h>
 
 #include "base/base.h"
+#include "base/blocks.h"
 #include "base/os.h"
+#include "tilewright/control.h"
 
 static _Atomic int64_t allocations;
 static _Atomic int64_t fail_at = -1; /* value of `allocations` at which one fails; -1: never */
@@ -48,16 +50,23 @@ void *tw_alloc_aligned(size_t bytes, size_t alignment)
     void *pointer = NULL;
     if (refused(bytes))
         return NULL;
-    if (posix_memalign(&pointer, alignment, bytes ? bytes : 1) != 0)
-        pointer = NULL;
-    if (pointer)
-        tw_os_prefer_huge_pages(pointer, bytes);
-    return checked(pointer, bytes);
+    if (bytes >= LARGE_BLOCK && (pointer = tw_block_take(bytes, alignment)))
+        return pointer;
+    for (int try = 0; try < 2; try++) {
+        if (posix_memalign(&pointer, alignment, bytes ? bytes : 1) == 0) {
+            tw_os_prefer_huge_pages(pointer, bytes);
+            return pointer;
+        }
+        tw_memory_trim();
+    }
+    return checked(NULL, bytes);
 }
 
 void tw_free(void *pointer)
 {
-    free(pointer);
+    size_t bytes = tw_os_block_bytes(pointer);
+    if (bytes < LARGE_BLOCK || !tw_block_keep(pointer, bytes))
+        free(pointer);
 }
 
 char *tw_strdup(const char *text)

@@ -44,5 +44,6 @@ int cmd_ops(int argc, char **argv);
 int cmd_devices(int argc, char **argv);
 int cmd_machine(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
+int cmd_tile(int argc, char **argv);
 
 #endif

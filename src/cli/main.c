@@ -9,6 +9,7 @@ static const struct {
     {"generate", "continue a text with a trained model", cmd_generate},
     {"run", "run a graph that is written as text", cmd_run},
     {"opt", "apply passes to a graph that is written as text", cmd_opt},
+    {"tile", "parse, compile, run, check and step kernels of the tile language", cmd_tile},
     {"explain", "show what a step is compiled to, how long each part takes and why", cmd_explain},
     {"plan", "the best parallel plan of a model on a machine, and what it costs", cmd_plan},
     {"machine", "descriptions of chips, links and machines: list, show, check", cmd_machine},

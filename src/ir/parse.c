@@ -296,6 +296,23 @@ static bool one_of(parser *p, const char *const *names, int64_t *index)
     return fail(p, "found '%s', expected a name like '%s'", name, names[0]);
 }
 
+static bool quoted(parser *p, char *room, size_t size, const char **text)
+{
+    size_t n = 0;
+    if (!expect(p, '"'))
+        return false;
+    for (; p->at < p->end && *p->at != '"' && *p->at != '\n'; p->at++) {
+        bool escaped = *p->at == '\\' && p->at + 1 < p->end;
+        p->at += escaped;
+        if (n + 1 == size)
+            return fail(p, "a text of more than %zu bytes", size);
+        room[n++] = escaped && *p->at == 'n' ? '\n' : *p->at;
+    }
+    room[n] = '\0';
+    *text = room;
+    return expect(p, '"');
+}
+
 static bool attribute(parser *p, const tw_attr_info *info, tw_dim *room, tw_attr *attr)
 {
     static const char *const truths[] = {"false", "true", NULL};
@@ -325,6 +342,8 @@ static bool attribute(parser *p, const tw_attr_info *info, tw_dim *room, tw_attr
             return false;
         attr->i = d;
         return true;
+    case TW_ATTR_TEXT:
+        return quoted(p, (char *)room, MOST_LIST * sizeof *room, &attr->text);
     case TW_ATTR_DIMS:
     case TW_ATTR_INTS:
         attr->dims.v = room;

@@ -75,9 +75,9 @@ static tw_value *copy_sign(ctx c, tw_value *magnitude, tw_value *sign)
     tw_dtype bits = c.wide ? TW_I64 : TW_I32;
     int64_t top = c.wide ? INT64_MIN : INT32_MIN;
     tw_value *mask = tw_t_constant(c.g, 0, top, bits), *rest = tw_t_constant(c.g, 0, ~top, bits);
-    tw_value *m = tw_t_and(c.g, tw_t_bitcast(c.g, magnitude, bits), rest);
-    tw_value *s = tw_t_and(c.g, tw_t_bitcast(c.g, sign, bits), mask);
-    return tw_t_bitcast(c.g, tw_t_or(c.g, m, s), c.wide ? TW_F64 : TW_F32);
+    tw_value *m = tw_t_and(c.g, tw_t_bitcast(c.g, magnitude, bits, false), rest);
+    tw_value *s = tw_t_and(c.g, tw_t_bitcast(c.g, sign, bits, false), mask);
+    return tw_t_bitcast(c.g, tw_t_or(c.g, m, s), c.wide ? TW_F64 : TW_F32, false);
 }
 
 /* Runs a function of f32 or f64 on any floating tile. */
@@ -172,10 +172,10 @@ static tw_value *reduce_log(ctx c, tw_value *x, tw_value **k)
     int64_t root = c.wide ? 0x3fe6a09e667f3bcd : 0x3f3504f3;
     tw_value *tiny = below(c, x, smallest);
     x = pick(c, tiny, mul(c, x, num(c, exp2(scale))), x);
-    tw_value *i = tw_t_sub(c.g, tw_t_bitcast(c.g, x, bits), tw_t_constant(c.g, 0, root, bits));
+    tw_value *i = tw_t_sub(c.g, tw_t_bitcast(c.g, x, bits, false), tw_t_constant(c.g, 0, root, bits));
     tw_value *e = tw_t_shr(c.g, i, tw_t_constant(c.g, 0, shift, bits));
     tw_value *fraction = tw_t_and(c.g, i, tw_t_constant(c.g, 0, ((int64_t)1 << shift) - 1, bits));
-    tw_value *m = tw_t_bitcast(c.g, tw_t_add(c.g, fraction, tw_t_constant(c.g, 0, root, bits)), floating);
+    tw_value *m = tw_t_bitcast(c.g, tw_t_add(c.g, fraction, tw_t_constant(c.g, 0, root, bits)), floating, false);
     *k = sub(c, tw_t_cast(c.g, e, floating), pick(c, tiny, num(c, scale), num(c, 0)));
     return sub(c, m, num(c, 1));
 }

@@ -4,11 +4,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#endif
 #include <time.h>
 #include <unistd.h>
 
@@ -77,6 +85,24 @@ void tw_os_prefer_huge_pages(void *at, size_t bytes)
               end = ((uintptr_t)at + bytes) & ~(page - 1);
     if (bytes >= WORTH_IT && end > start)
         madvise((void *)start, end - start, MADV_HUGEPAGE);
+}
+
+#if defined __has_feature
+#define HAS_FEATURE(name) __has_feature(name)
+#else
+#define HAS_FEATURE(name) 0
+#endif
+
+/* A sanitizer must see every block come and go. */
+size_t tw_os_block_bytes(void *block)
+{
+#if defined __GLIBC__ && !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__ &&                              \
+    !HAS_FEATURE(address_sanitizer) && !HAS_FEATURE(thread_sanitizer) && !HAS_FEATURE(memory_sanitizer)
+    return malloc_usable_size(block);
+#else
+    (void)block;
+    return 0;
+#endif
 }
 
 bool tw_os_terminal(FILE *stream)
@@ -355,6 +381,69 @@ void tw_os_lock_wait(tw_os_lock *lock)
 void tw_os_lock_signal(tw_os_lock *lock)
 {
     pthread_cond_broadcast(&lock->condition);
+}
+
+#ifdef __linux__
+void tw_os_sleep_while(_Atomic uint32_t *word, uint32_t value)
+{
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+void tw_os_wake(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+#else
+void tw_os_sleep_while(_Atomic uint32_t *word, uint32_t value)
+{
+    if (atomic_load(word) == value)
+        sched_yield();
+}
+
+void tw_os_wake(_Atomic uint32_t *word)
+{
+    (void)word;
+}
+#endif
+
+enum { FREE, TAKEN, SOMEBODY_WAITS };
+
+void tw_os_word_take(_Atomic uint32_t *word)
+{
+    uint32_t state = FREE;
+    if (atomic_compare_exchange_strong(word, &state, TAKEN))
+        return;
+    while (atomic_exchange(word, SOMEBODY_WAITS) != FREE)
+        tw_os_sleep_while(word, SOMEBODY_WAITS);
+}
+
+void tw_os_word_release(_Atomic uint32_t *word)
+{
+    if (atomic_exchange(word, FREE) == SOMEBODY_WAITS)
+        tw_os_wake(word);
+}
+
+void tw_os_once(_Atomic uint32_t *word, void (*function)(void))
+{
+    enum { NOT_YET, RUNS, DONE };
+    uint32_t state = NOT_YET;
+    if (atomic_load_explicit(word, memory_order_acquire) == DONE)
+        return;
+    if (atomic_compare_exchange_strong(word, &state, RUNS)) {
+        function();
+        atomic_store(word, DONE);
+        tw_os_wake(word);
+        return;
+    }
+    while (atomic_load(word) != DONE)
+        tw_os_sleep_while(word, RUNS);
+}
+
+void tw_os_pause(void)
+{
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
 }
 
 static pthread_mutex_t speech;
