@@ -200,7 +200,8 @@ static tw_status write_reports(const tw_report *report, const plan_files *files)
         status = plan_write_file(files->html, &text);
     }
     text.count = 0;
-    if (status == TW_OK && files->trace && (status = tw_report_trace(report->timeline, &text)) == TW_OK)
+    if (status == TW_OK && files->trace && report->timeline &&
+        (status = tw_report_trace(report->timeline, &text)) == TW_OK)
         status = plan_write_file(files->trace, &text);
     text.count = 0;
     if (status == TW_OK && files->json && (status = tw_report_json(report, &text)) == TW_OK)
@@ -219,13 +220,18 @@ static tw_status train(plan_job *job, const plan_request *r, const plan_files *f
     const tw_candidate *best = &found->best[0];
     if (!files->no_advice && job->space.objective == TW_OBJECTIVE_TIME && !job->space.fewer)
         TW_TRY(tw_upgrades(&job->planner, &job->space, best, job->constants, upgrade, &upgrades));
-    int shown = 3 * best->strategy.pipeline;
-    TW_TRY(tw_step_timeline(&job->planner, &best->strategy, shown, &timeline));
+    /* A few rounds of the pipeline; of very deep ones as much as can be drawn, or nothing. */
+    double pieces = (double)best->strategy.pipeline * best->strategy.chunks;
+    int shown = (int)TW_MAX(1.0, TW_MIN(3.0 * best->strategy.pipeline, 1e6 / pieces));
+    tw_status drawn = tw_step_timeline(&job->planner, &best->strategy, shown, &timeline);
+    if (drawn == TW_ERR_MEMORY)
+        return drawn;
     if (!quiet) {
         print_head(job);
         print_best(job, r, best);
         print_shares(&best->step);
-        print_timeline(&timeline, best->step.micro_batches, shown);
+        if (drawn == TW_OK)
+            print_timeline(&timeline, best->step.micro_batches, shown);
         print_plans(found);
         if (upgrades)
             print_upgrades(upgrade, upgrades);
@@ -236,10 +242,11 @@ static tw_status train(plan_job *job, const plan_request *r, const plan_files *f
                         .result = found,
                         .upgrade = upgrade,
                         .upgrades = upgrades,
-                        .timeline = &timeline,
+                        .timeline = drawn == TW_OK ? &timeline : NULL,
                         .tokens = r->tokens};
     tw_status status = write_reports(&report, files);
-    tw_timeline_free(&timeline);
+    if (drawn == TW_OK)
+        tw_timeline_free(&timeline);
     return status;
 }
 

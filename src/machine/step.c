@@ -3,8 +3,8 @@
  * With p stages, m micro-batches, v chunks a device, F and B a stage's forward and backward of one micro-batch:
  *     GPipe, 1F1B    (m + p - 1) (F + B)
  *     interleaved    m (F + B) + (p - 1) (F + B) / v
- *     zero bubble    m (F + B) + (p - 1) (F + B) / 3    (weight gradients fill what they can)
- * Stages differ at the ends (embedding, head): the slowest sets the pace, all of them the fill. */
+ *     zero bubble    m (F + B) + (p - 1) (F + B) / 3 + max(0, p - m) (F + B) / 3    (weight gradients fill what they
+ * can) Stages differ at the ends (embedding, head): the slowest sets the pace, all of them the fill. */
 #include <math.h>
 
 #include "machine/internal.h"
@@ -318,8 +318,8 @@ static double pipeline_time(const tw_strategy *s, double m, double stage, const 
     double all = p * stage + e->first + e->last, work = m * slowest, fill = all - slowest;
     if (s->chunks > 1)
         fill /= s->chunks;
-    if (s->schedule == TW_SCHEDULE_ZERO_BUBBLE)
-        fill /= 3;
+    if (s->schedule == TW_SCHEDULE_ZERO_BUBBLE) /* too few micro-batches leave too few weights to fill with */
+        fill = (fill + TW_MAX(0.0, p - m) * stage) / 3;
     *bubble = fill;
     return work + fill;
 }

@@ -210,8 +210,7 @@ tw_status tw_pipeline_run(const tw_pipeline *p, tw_timeline *t)
     size_t pieces = (size_t)p->stages * (size_t)p->chunks * (size_t)p->micro_batches;
     builder b = {.p = p, .sim = tw_simulation_create(p->stages, 2 * p->stages)};
     int *numbers = tw_alloc(pieces * 5 * sizeof *numbers);
-    /* Room for what a whole step adds: four spans a piece and a few a stage. */
-    t->span = tw_alloc((pieces * 12 + (size_t)p->stages * 16) * sizeof *t->span);
+    t->span = tw_alloc(pieces * 5 * sizeof *t->span); /* forward, backward, weights, two transfers */
     t->busy = tw_alloc_zero((size_t)p->stages, sizeof *t->busy);
     tw_status status = b.sim && numbers && t->span && t->busy ? TW_OK : TW_ERR_MEMORY;
     if (status == TW_OK) {
@@ -304,14 +303,18 @@ static int by_place(const void *a, const void *b)
     return (x->start > y->start) - (x->start < y->start);
 }
 
+/* The most that split_span makes of one, and dress of a stage. */
+enum { SPANS_A_PIECE = 8, SPANS_A_STAGE = 6 };
+
 /* Pieces get their parts; what happens once a step stands before and behind them. */
 static tw_status dress(tw_timeline *t, const tw_step_parts *x, double layers, int chunks)
 {
     size_t plain = t->spans;
-    tw_span *old = tw_alloc(plain * sizeof *old + 1);
-    if (!old)
+    tw_span *old = t->span,
+            *span = tw_alloc((plain * SPANS_A_PIECE + (size_t)t->stages * SPANS_A_STAGE) * sizeof *span);
+    if (!span)
         return TW_ERR_MEMORY;
-    memcpy(old, t->span, plain * sizeof *old);
+    t->span = span;
     t->spans = 0;
     double before = x->gather.seen, behind = t->end + before;
     for (size_t i = 0; i < plain; i++) {
