@@ -3,8 +3,9 @@
  * With p stages, m micro-batches, v chunks a device, F and B a stage's forward and backward of one micro-batch:
  *     GPipe, 1F1B    (m + p - 1) (F + B)
  *     interleaved    m (F + B) + (p - 1) (F + B) / v
- *     zero bubble    m (F + B) + (p - 1) (F + B) / 3 + max(0, p - m) (F + B) / 3    (weight gradients fill what they
- * can) Stages differ at the ends (embedding, head): the slowest sets the pace, all of them the fill. */
+ *     zero bubble    m (F + B) + (p - 1 + max(0, p - m)) (F + B) / 3
+ * Zero bubble fills with gradients of weights, of which few micro-batches leave few. Stages differ at the ends
+ * (embedding, head): the slowest sets the pace, all of them the fill. */
 #include <math.h>
 
 #include "machine/internal.h"

@@ -1,35 +1,9 @@
 /* The event simulation against closed forms where those are exact, and what must hold of every pipeline: nothing is
  * busy longer than the step lasts, and what one stage sends another receives. */
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
+#include "support.h"
 
 #include "machine/simulate.h"
 #include "machine/timeline.h"
-
-static uint64_t state = 1;
-
-static double random01(void)
-{
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (double)(state >> 11) / 9007199254740992.0;
-}
-
-static int random_between(int low, int high)
-{
-    return low + (int)(random01() * (high - low + 1));
-}
-
-static void close_to(double got, double want, double share, const char *what)
-{
-    if (!(fabs(got - want) <= share * fabs(want)))
-        fail_msg("%s: %.9g, expected %.9g", what, got, want);
-}
 
 enum { STAGES = 16 };
 
@@ -133,6 +107,106 @@ static void nothing_is_lost_and_nothing_works_overtime(void **unused)
     }
 }
 
+/* ---- whole steps ---- */
+
+static int one_of(const int *from, int count)
+{
+    return from[random_between(0, count - 1)];
+}
+
+/* A machine with links, chip and model of random sizes, in place of those of the library. */
+static void random_job(const tw_library *l, tw_machine *machine, tw_chip *chip, tw_model *model, tw_software *software)
+{
+    static const int heads[] = {4, 8, 16, 32}, layers[] = {4, 8, 12, 16, 24, 32};
+    *machine = *(const tw_machine *)need(l, TW_KIND_MACHINE, "h100-4096");
+    *chip = *machine->chip;
+    *model = *(const tw_model *)need(l, TW_KIND_MODEL, random01() < 0.3 ? "Qwen3-30B-A3B" : "GPT-3");
+    *software = *(const tw_software *)need(l, TW_KIND_SOFTWARE, random01() < 0.5 ? "classic" : "current");
+    machine->chip = chip;
+    for (int t = 0; t < machine->tiers; t++)
+        machine->tier[t].rate = 1e9 * exp(7 * random01());
+    for (int p = 0; p < TW_PEAKS; p++)
+        chip->peak[p] *= exp(2 * random01() - 1);
+    chip->memory_bandwidth *= exp(2 * random01() - 1);
+    model->heads = model->kv_heads = one_of(heads, 4);
+    model->layers = model->attention_layers = model->ffn_layers = one_of(layers, 6);
+    model->hidden = model->heads * model->head_dim;
+    model->latent = model->hidden;
+    model->ffn = 4 * model->hidden;
+}
+
+static tw_strategy random_strategy(const tw_model *m)
+{
+    int chunks = random01() < 0.25 ? 2 : 1;
+    tw_strategy s = {.tensor = 1 << random_between(0, 2),
+                     .pipeline = 1 << random_between(0, 3),
+                     .data = 1 << random_between(0, 4),
+                     .context = random01() < 0.2 ? 2 : 1,
+                     .expert = m->experts > 0 ? 1 << random_between(0, 2) : 1,
+                     .micro_batch = 1 << random_between(0, 2),
+                     .zero = random_between(0, 3),
+                     .recompute = random_between(0, 2),
+                     .sequence_parallel = random01() < 0.5,
+                     .offload = random01() < 0.1};
+    bool even = fmod(m->layers, s.pipeline * 2.0) == 0;
+    s.chunks = s.pipeline > 1 && even ? chunks : 1;
+    s.schedule = s.chunks > 1 ? TW_SCHEDULE_INTERLEAVED : one_of((const int[]){0, 1, 3}, s.pipeline > 1 ? 3 : 2);
+    return s;
+}
+
+/* 10,000 random machines and plans: nothing is lost, nothing works overtime, and the closed form is met where it is
+ * exact: every send is seen or there is none, as many micro-batches as stages, work at the ends that does not rule. */
+static void steps_of_random_machines(void **unused)
+{
+    (void)unused;
+    tw_library *l = tw_library_create();
+    int exact = 0, played = 0;
+    double worst = 0;
+    for (int i = 0; played < 10000; i++) {
+        tw_machine machine;
+        tw_chip chip;
+        tw_model model;
+        tw_software software;
+        tw_planner p;
+        tw_step step;
+        tw_timeline t;
+        random_job(l, &machine, &chip, &model, &software);
+        tw_strategy s = random_strategy(&model);
+        tw_workload w = tw_workload_of(&model);
+        int micro_batches = s.chunks > 1 ? s.pipeline * random_between(1, 4) : random_between(1, 24);
+        w.software = &software;
+        w.sequence = 1024 << random_between(0, 2);
+        w.batch = (double)s.data * s.micro_batch * micro_batches;
+        assert_int_equal(tw_planner_create(&p, &machine, &w, NULL), TW_OK);
+        if (tw_strategy_check(&p, &s) == TW_OK && fmod(model.layers, s.pipeline) == 0) {
+            assert_int_equal(tw_planner_train(&p, &s, &step), TW_OK);
+            if (tw_step_timeline(&p, &s, 0, &t) != TW_OK)
+                fail_msg("%s", tw_error_message());
+            tw_step_parts x = tw_step_divide(&p, &s);
+            for (int stage = 0; stage < t.stages; stage++)
+                assert_true(t.busy[stage] <= t.end * (1 + 1e-9));
+            close_to(t.sent, t.received, 1e-9, "bytes sent and received");
+            assert_true(isfinite(step.time) && step.time > 0);
+            bool even_ends = fabs(x.first - x.last) <= 0 || s.pipeline == 1 || s.schedule != TW_SCHEDULE_ZERO_BUBBLE;
+            if (x.sends.hidden <= 0 && micro_batches >= s.pipeline && even_ends && s.chunks == 1) {
+                double off = fabs(t.end / step.time - 1);
+                if (off > 0.01)
+                    fail_msg("step %d: %g s played, %g s by the closed form (%d stages, %d micro-batches, schedule %d)",
+                             i, t.end, step.time, s.pipeline, micro_batches, s.schedule);
+                worst = fmax(worst, off);
+                exact++;
+            }
+            tw_timeline_free(&t);
+            played++;
+        }
+        tw_planner_destroy(&p);
+    }
+    print_message("%d steps played, %d of them where the closed form is exact: %.2g %% off at most\n", played, exact,
+                  100 * worst);
+    assert_true(exact > 2000);
+    tw_library_destroy(l);
+}
+
 static void transfers_share_a_link(void **unused)
 {
     (void)unused;
@@ -166,6 +240,7 @@ int main(void)
         cmocka_unit_test(equal_stages_take_the_time_of_the_closed_forms),
         cmocka_unit_test(the_slowest_end_sets_the_pace),
         cmocka_unit_test(nothing_is_lost_and_nothing_works_overtime),
+        cmocka_unit_test(steps_of_random_machines),
         cmocka_unit_test(transfers_share_a_link),
         cmocka_unit_test(a_circle_of_tasks_is_an_error),
     };
