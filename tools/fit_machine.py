@@ -44,14 +44,16 @@ def fit(family, *keys):
 
 
 STAGES = {
-    "ampere-kernels": (kernels(*A100), fit("ampere", "mma_16", "k_half", "wave", "stream", "norm", "softmax", "gap", "ramp", "call_gemm",
+    "ampere-kernels": (kernels(*A100), fit("ampere", "mma_16", "k_half", "wave", "stream", "norm", "row", "softmax", "gap", "ramp", "call_gemm",
                                            "call_pointwise", "call_norm", "call_softmax", "cache")),
     "hopper-kernels": (kernels(*HOPPER), fit("hopper", "mma_16", "mma_8", "k_half", "wave", "stream", "gap")),
     "blackwell-kernels": (kernels(*BLACKWELL), fit("blackwell", "mma_16", "mma_8")),
-    "cdna-kernels": (kernels("MI210"), fit("cdna", "mma_16", "k_half", "wave", "stream", "norm", "softmax", "gap", "ramp", "call_gemm",
+    "cdna-kernels": (kernels("MI210"), fit("cdna", "mma_16", "k_half", "wave", "stream", "norm", "row", "softmax", "gap", "ramp", "call_gemm",
                                            "call_pointwise", "call_norm", "call_softmax", "cache")),
     "cdna3-kernels": (kernels("MI300X", "MI325X", "MI355X"), fit("cdna3", "mma_16")),
     "gaudi-kernels": (kernels("Gaudi2", "Gaudi3"), fit("gaudi", "mma_16", "mma_8")),
+    "norms": (lambda r: r["kind"] == "op" and "norm" in r["id"].lower(), fit("ampere", "norm", "row", "call_norm") +
+              fit("cdna", "norm", "row", "call_norm")),
     "nvlink3": (lambda r: large_collectives(*A100)(r) or (r["id"].startswith("ft-") and 1 < float(r["tp"]) <= 8),
                 [f"link.NVLink3.{k}" for k in ("alpha", "achieved", "fill", "fill_half")]),
     "nvlink4": (large_collectives(*HOPPER), [f"link.NVLink4.{k}" for k in ("alpha", "achieved", "achieved_reduced", "fill", "fill_half")]),

@@ -9,7 +9,7 @@ enum { MOST_MACHINES = 8 };
 typedef struct column {
     char name[64], chip[64], why[400]; /* why: there is no plan */
     plan_figures figures;
-    double price, peak, bandwidth, capacity, tdp;
+    double price, parts, peak, bandwidth, capacity, tdp, tokens_per_device;
 } column;
 
 static tw_status fill(plan_request *r, tw_library *l, const char *machine, column *c)
@@ -22,6 +22,7 @@ static tw_status fill(plan_request *r, tw_library *l, const char *machine, colum
         snprintf(c->name, sizeof c->name, "%s", job.machine.item.name);
         snprintf(c->chip, sizeof c->chip, "%s", chip->item.name);
         c->price = tw_machine_cost_of(l, &job.machine).price;
+        c->parts = tw_chip_cost_of(l, chip).parts;
         c->peak = chip->peak[TW_PEAK_BF16];
         c->bandwidth = chip->memory_bandwidth;
         c->capacity = chip->memory_bytes;
@@ -42,6 +43,7 @@ static tw_status fill(plan_request *r, tw_library *l, const char *machine, colum
                                         .prompt_ms = NAN};
             status = TW_OK;
         }
+        c->tokens_per_device = c->figures.tokens_per_second / c->figures.devices;
     }
     plan_end(&job);
     return status;
@@ -80,16 +82,14 @@ static void print(const column *c, int count, bool serving)
     LINE("memory, GiB", capacity, 1.0 / 1073741824);
     LINE("memory bandwidth, TB/s", bandwidth, 1e-12);
     LINE("design power, W", tdp, 1);
+    LINE("parts of a chip, USD", parts, 1);
     LINE("price of a device, USD", price, 1);
     LINE("devices", figures.devices, 1);
     LINE(serving ? "a pass, ms" : "step, ms", figures.seconds, 1e3);
     LINE("prompt, ms", figures.prompt_ms, 1);
     LINE("a token, ms", figures.token_ms, 1);
     LINE("tokens/s", figures.tokens_per_second, 1);
-    printf("%-30s", "tokens/s a device");
-    for (int i = 0; i < count; i++)
-        printf(" %18.5g", c[i].figures.tokens_per_second / c[i].figures.devices);
-    printf("\n");
+    LINE("tokens/s a device", tokens_per_device, 1);
     LINE("model FLOPs, % of 16-bit peak", figures.utilisation, 100);
     LINE("memory used, GiB", figures.memory, 1.0 / 1073741824);
     LINE("power of a device, W", figures.watts, 1);

@@ -129,7 +129,7 @@ double tw_pass_time(const tw_device *d, tw_pass_class class, double bytes)
 double tw_norm_time(const tw_device *d, double rows, double columns, double element)
 {
     double passes = columns > 12288 ? 3 : 2;
-    return tw_pass_time(d, TW_PASS_NORM, passes * rows * columns * element);
+    return tw_pass_time(d, TW_PASS_NORM, passes * rows * columns * element) + rows * d->fit->row / d->units;
 }
 
 /* A row of up to 1024 stays in the registers of one warp; longer ones are read twice. */

@@ -110,6 +110,7 @@ typedef struct tw_fit {
     double stream, norm, softmax; /* shares of the memory bandwidth: pointwise, normalisation, softmax */
     double gap;                   /* between two kernels of a queue */
     double ramp;                  /* of one kernel until memory streams at full rate */
+    double row;                   /* that a unit spends on one row of a normalisation, however short it is */
     double call_gemm, call_pointwise, call_norm, call_softmax; /* one call alone, through a framework */
 
     double attention_forward, attention_backward, attention_8; /* share of the 16-bit (8-bit) peak in fused attention */

@@ -131,6 +131,7 @@ static const tw_field fit_fields[] = {
     NUM(tw_fit, softmax, NONE, 0.01, 1, "the same, softmax"),
     NUM(tw_fit, gap, TIME, 0, 1e-2, "between two kernels of a queue"),
     NUM(tw_fit, ramp, TIME, 0, 1e-2, "until memory streams at full rate"),
+    NUM(tw_fit, row, TIME, 0, 1e-4, "that a unit spends on a row of a normalisation"),
     NUM(tw_fit, call_gemm, TIME, 0, 1e-2, "one product alone, called through a framework"),
     NUM(tw_fit, call_pointwise, TIME, 0, 1e-2, "the same, pointwise"),
     NUM(tw_fit, call_norm, TIME, 0, 1e-2, "the same, normalisation"),
