@@ -119,7 +119,7 @@ tw_status tw_predict_power(const tw_library *l, const tw_row *r, const tw_fit *c
         tw_prediction hours = {.value = NAN, .value2 = NAN};
         run.metric = "device_hours";
         TW_TRY(tw_predict_run(l, &run, constants, &hours));
-        out->value = hours.value * tdp * (f->idle_power + (1 - f->idle_power) * 0.85) * 1e-6 * 1;
+        out->value = hours.value * tdp * (f->idle_power + (1 - f->idle_power) * 0.85) * 1e-6; /* MWh */
         return TW_OK;
     }
     return tw_error(TW_ERR_UNSUPPORTED, "power metric '%s' is not modelled", r->metric);
