@@ -23,7 +23,7 @@ static tw_status one_pass(tw_planner *p, const tw_strategy *s, double batch, dou
     tw_layer_cost layer = tw_layer_compute(&q, &one);
     double host = layer.host_forward; /* engines have none: their launches are captured */
     double device = layer.forward + layer.tensor_forward + layer.expert_forward;
-    double per_layer = TW_MAX(device, host);
+    double per_layer = device + tw_host_wait(p->work.software, device, host);
     tw_peak wide = tw_peak_bytes(p->work.type) < 2 ? TW_PEAK_BF16 : p->work.type;
     double head = tw_gemm_time(d, wide, batch, m->vocab / s->tensor, m->hidden, 1) +
                   4 * tw_pass_time(d, TW_PASS_STREAM, 4 * batch * m->vocab / s->tensor);
@@ -34,7 +34,7 @@ static tw_status one_pass(tw_planner *p, const tw_strategy *s, double batch, dou
     step->tensor = layer.tensor_forward * m->layers;
     step->expert = layer.expert_forward * m->layers;
     step->compute = layer.forward * m->layers;
-    step->host = TW_MAX(0.0, host - device) * m->layers;
+    step->host = tw_host_wait(p->work.software, device, host) * m->layers;
     step->gemm = layer.gemm * m->layers;
     step->attention = layer.attention * m->layers;
     step->pass = layer.pass * m->layers;

@@ -34,6 +34,8 @@ void tw_planner_forget(tw_planner *p); /* what was remembered, after its work ch
 /* Joules of all devices; `overhead`: W beside each chip. The first is what no work at all would cost. */
 double tw_idle_energy(const tw_planner *p, double time, double devices, double overhead);
 double tw_step_energy(const tw_planner *p, const tw_step *step, double devices, double overhead);
+/* What the device loses to a host that needs `host` seconds for launches of `device` seconds. */
+double tw_host_wait(const tw_software *software, double device, double host);
 tw_layer_cost tw_layer_compute(const tw_planner *p, const tw_strategy *s); /* what tw_planner_layer remembers */
 double tw_model_attended(const tw_model *m, double sequence, bool half, bool windowed); /* tokens that one token sees */
 

@@ -330,6 +330,14 @@ static double device_time(const walk *w)
     return w->gemm + w->attention + w->pass;
 }
 
+/* The host runs ahead while long kernels run and falls behind among short ones, so neither of the two times hides
+ * wholly behind the other: a norm of both, whose power is the software's (large: the larger time alone). */
+double tw_host_wait(const tw_software *software, double device, double host)
+{
+    double high = TW_MAX(device, host), low = TW_MIN(device, host), n = software->host_norm;
+    return high > 0 ? high * pow(1 + pow(low / high, n), 1 / n) - device : 0;
+}
+
 /* Bytes of a tensor-parallel collective, and how many of them an average layer makes in one direction. */
 static double tensor_collectives(const tw_model *m)
 {

@@ -217,6 +217,7 @@ typedef struct tw_software {
     double optimiser_bytes;     /* memory traffic of updating one parameter */
     double state_bytes;         /* optimiser state of one parameter: master copy and moments */
     double main_gradient_bytes; /* of an element as it is kept */
+    double host_norm;           /* how sharply the larger of the host's and the device's time wins: 1 adds them */
     double call;                /* host's work for one operation, on a core of speed 1; 0: launches are captured */
     double step_overhead;       /* of a step: data loading, clipping, logging */
     double pass_overhead;       /* inference, a pass of the whole model: choosing requests, sampling tokens */

@@ -98,7 +98,8 @@ static void cost_of_dies(const tw_chip *c, tw_chip_cost *cost)
 {
     const tw_process *p = c->process;
     double defects = known(c->defects, p->defects), clustering = known(p->clustering, 3);
-    double spare = known((c->units_made - c->units) / known(c->dies, 1), 0), side = sqrt(c->die_area) + known(p->scribe, 0);
+    double spare = known((c->units_made - c->units) / known(c->dies, 1), 0),
+           side = sqrt(c->die_area) + known(p->scribe, 0);
     cost->die_yield = tw_die_yield_spare(c->die_area, defects, clustering, spare, known(c->repairable, 0.7));
     cost->dies_per_wafer = tw_dies_per_wafer(side * side, known(p->wafer_diameter, 300));
     if (c->die_area > 10 * TW_RETICLE) { /* a wafer is one die, its spare units absorb all defects */

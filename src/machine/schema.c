@@ -302,6 +302,7 @@ static const tw_field software_fields[] = {
     NUM(tw_software, main_gradient_bytes, NONE, 0, 8, "bytes of a gradient element as it is kept"),
     NUM(tw_software, call, TIME, 0, 1e-2, "the host's work for one operation, on a core of speed 1"),
     NUM(tw_software, step_overhead, TIME, 0, 10, "of a step: loading, clipping, logging"),
+    NUM(tw_software, host_norm, NONE, 1, 100, "norm of host and device time: 1 their sum, 100 the larger"),
     NUM(tw_software, pass_overhead, TIME, 0, 1, "inference, of a pass: choosing requests, sampling"),
     NUM(tw_software, checkpoint_calls, NONE, 0, 1000,
         "operations of the host that recomputing a whole layer costs beside the layer's own"),

@@ -161,7 +161,7 @@ static void add_direction(tw_stage_time *t, const tw_software *w, bool inside, d
     double hidden = x.hidden + e.hidden + c.hidden, compute = device + w->interference * hidden;
     double seen = x.seen + e.seen + c.seen;
     t->compute += compute;
-    t->host += TW_MAX(0.0, host - compute - seen); /* the host runs ahead while the device works or waits for links */
+    t->host += tw_host_wait(w, compute + seen, host);
     t->tensor += x.seen;
     t->expert += e.seen;
     t->context += c.seen;
