@@ -1,6 +1,6 @@
 /* tw tile compile, run, check. */
 #include "cli/tile.h"
-#include "codegen/codegen.h"
+#include "runtime/launch.h"
 
 /* ---- compile ---- */
 
@@ -72,6 +72,22 @@ static void say_finding(void *user, const tw_tile_finding *f)
     tile_say_place(x->r, f->op, stdout);
 }
 
+/* The interpreter's buffers as addresses. */
+static tw_status run_compiled(const tile_request *r, const tw_tile_buffer *buffer, const tw_tile_argument *argument,
+                              const tw_op **failed_at)
+{
+    int64_t word[TILE_MOST_ARGS * 8];
+    tw_launcher *l;
+    const tw_launch_options options = {.general = r->general, .print = print_line};
+    for (int i = 0; i < r->program.parameters; i++)
+        word[i] =
+            argument[i].bits + (argument[i].buffer >= 0 ? (int64_t)(uintptr_t)buffer[argument[i].buffer].data : 0);
+    TW_TRY(tw_launcher_create(r->program.graph, &options, &l));
+    tw_status status = tw_launcher_run(l, r->grid, word, failed_at);
+    tw_launcher_destroy(l);
+    return status;
+}
+
 static int run_kernel(const char *command, const char *about, bool check, int argc, char **argv)
 {
     tw_tile_buffer buffer[TILE_MOST_ARGS];
@@ -102,7 +118,8 @@ static int run_kernel(const char *command, const char *about, bool check, int ar
             run.user = &x;
             run.most_operations = (int64_t)1 << 30;
         }
-        status = tw_tile_interpret(r->program.graph, &run);
+        status = check || r->interpret ? tw_tile_interpret(r->program.graph, &run)
+                                       : run_compiled(r, buffer, argument, &failed_at);
     }
     if (status == TW_OK)
         status = tile_save(r);
@@ -118,7 +135,7 @@ static int run_kernel(const char *command, const char *about, bool check, int ar
 
 int tile_cmd_run(int argc, char **argv)
 {
-    return run_kernel("run", "Runs a kernel on .npy arrays.", false, argc, argv);
+    return run_kernel("run", "Compiles a kernel and runs it on .npy arrays.", false, argc, argv);
 }
 
 int tile_cmd_check(int argc, char **argv)

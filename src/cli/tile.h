@@ -24,7 +24,7 @@ typedef struct tile_request {
     tile_arg arg[TILE_MOST_ARGS];
     int args;
     int64_t grid[3], config;
-    bool strict, interpret, help;
+    bool strict, interpret, general, help;
     tw_lang *lang;
     tw_lang_program program;
 } tile_request;

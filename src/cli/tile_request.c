@@ -86,7 +86,9 @@ static void print_help(const char *command, const char *about, bool run)
            "  --config N               configuration of @triton.autotune for what is not given (0)\n"
            "  --strict                 refuse extensions of Triton\n");
     if (run)
-        printf("  --interpret              by the interpreter (the only way yet)\n");
+        printf("  --interpret              by the interpreter, not compiled\n"
+               "  --general                compiled without what is known of the arguments (strides of 1, shared "
+               "arrays)\n");
     printf("  --help                   say this\n\nFurther FILEs may hold helpers that the kernel imports.\n");
 }
 
@@ -102,8 +104,8 @@ bool tile_parse(tile_request *r, const char *command, const char *about, bool ru
             *code = 0;
             return false;
         }
-        if (!strcmp(o, "--strict") || !strcmp(o, "--interpret")) {
-            *(!strcmp(o, "--strict") ? &r->strict : &r->interpret) = true;
+        if (!strcmp(o, "--strict") || !strcmp(o, "--interpret") || !strcmp(o, "--general")) {
+            *(o[2] == 's' ? &r->strict : o[2] == 'i' ? &r->interpret : &r->general) = true;
             continue;
         }
         if (strncmp(o, "--", 2) != 0) {

@@ -130,8 +130,6 @@ static tw_hash hash_graph(const tw_graph *g, bool sizes)
     hasher x = {g, tw_key((uint64_t)g->table->count), tw_alloc_zero(g->values + 1, sizeof(uint32_t)), 0, sizes};
     if (!x.number)
         return (tw_hash){0, 0};
-    for (int i = 0; i < 3; i++)
-        hash_dim(&x, g->grid[i]);
     hash_block(&x, g->body);
     tw_free(x.number);
     return x.h;

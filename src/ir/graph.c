@@ -15,7 +15,7 @@ tw_graph *tw_graph_create(const tw_op_table *table)
     tw_arena *arena = tw_arena_create(0);
     tw_graph *g = arena ? tw_arena_zero(arena, 1, sizeof *g) : NULL;
     if (g) {
-        *g = (tw_graph){.arena = arena, .table = table, .grid = {1, 1, 1}, .name = ""};
+        *g = (tw_graph){.arena = arena, .table = table, .name = ""};
         g->body = g->insert_block = tw_block_create(g, NULL);
     }
     if (g && g->body)
@@ -268,11 +268,8 @@ tw_graph *tw_graph_clone(const tw_graph *from)
     tw_graph *to = tw_graph_create(from->table);
     tw_value **map = tw_alloc_zero(from->values + 1, sizeof *map);
     bool fine = to && map;
-    if (fine) {
+    if (fine)
         to->name = tw_arena_text(to->arena, "%s", from->name);
-        for (int i = 0; i < 3; i++)
-            to->grid[i] = tw_dim_import(to, from, from->grid[i]);
-    }
     tw_for_each_op (op, from->body)
         fine = fine && tw_graph_clone_op(to, from, op, map);
     tw_free(map);

@@ -175,7 +175,6 @@ struct tw_graph {
     tw_op *insert_before; /* builders insert here; NULL: at the end of insert_block */
     tw_block *insert_block;
     uint32_t place; /* that new operations get */
-    tw_dim grid[3]; /* tile programs: number of program instances by axis (1 where unused) */
     const char *name;
 };
 

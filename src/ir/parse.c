@@ -578,12 +578,10 @@ static bool block(parser *p)
     return p->status == TW_OK;
 }
 
-/* "program NAME grid [X, Y, Z]", of tile programs. */
+/* "program NAME", of tile programs. */
 static bool header(parser *p)
 {
     char name[MOST_NAME];
-    tw_dim grid[3];
-    int n;
     while (peek(p) == '\n')
         p->at++;
     if (!word(p, "'program'", name) || strcmp(name, "program") != 0)
@@ -591,16 +589,7 @@ static bool header(parser *p)
     if (!word(p, "a name", name))
         return false;
     p->g->name = strcmp(name, "_") ? tw_arena_text(p->g->arena, "%s", name) : "";
-    if (!p->g->name)
-        return memory(p);
-    if (!word(p, "'grid'", name) || strcmp(name, "grid") != 0)
-        return fail(p, "found '%s', expected 'grid'", name);
-    if (!list(p, true, 3, grid, &n))
-        return false;
-    if (n != 3)
-        return fail(p, "a grid of %d numbers, expected 3", n);
-    memcpy(p->g->grid, grid, sizeof grid);
-    return true;
+    return p->g->name || memory(p);
 }
 
 tw_graph *tw_graph_parse(const tw_op_table *table, const char *text, size_t bytes)

@@ -137,14 +137,8 @@ void tw_graph_print(const tw_graph *g, tw_text *out)
         out->failed = true;
         return;
     }
-    if (!strcmp(g->table->name, "tile")) {
-        tw_text_add(out, "program %s grid [", *g->name ? g->name : "_");
-        for (int i = 0; i < 3; i++) {
-            tw_text_add(out, "%s", i ? ", " : "");
-            tw_dim_print(g, g->grid[i], out);
-        }
-        tw_text_add(out, "]\n");
-    }
+    if (!strcmp(g->table->name, "tile"))
+        tw_text_add(out, "program %s\n", *g->name ? g->name : "_");
     print_block(&p, g->body, 0);
     tw_free(p.number);
 }

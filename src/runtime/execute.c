@@ -89,7 +89,8 @@ typedef struct run {
 static int64_t run_launch(const run *r, int l, char *scratch)
 {
     const tw_plan_launch *launch = &r->e->plan->launch[l];
-    int64_t programs = launch->grid[0] * launch->grid[1] * launch->grid[2];
+    const tw_host_call call = {.grid = {launch->grid[0], launch->grid[1], launch->grid[2]}};
+    int64_t programs = call.grid[0] * call.grid[1] * call.grid[2];
     int64_t chunk = r->threads == 1 ? programs : TW_MAX(programs / (r->threads * CHUNKS_A_THREAD), 1);
     int64_t done = 0;
     tw_host_kernel_fn *kernel = r->e->entry[launch->kernel];
@@ -99,7 +100,7 @@ static int64_t run_launch(const run *r, int l, char *scratch)
         if (from >= programs)
             return done;
         int64_t end = TW_MIN(from + chunk, programs);
-        kernel(r->buffer + r->first[l], launch->scalar, from, end, scratch);
+        kernel(r->buffer + r->first[l], launch->scalar, &call, from, end, scratch);
         done += end - from;
         if (atomic_fetch_add(&p->done, end - from) + end - from == programs &&
             atomic_exchange(&p->state, FINISHED) == SOMEBODY_SLEEPS)

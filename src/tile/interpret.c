@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "tile/interpret_internal.h"
+#include "tile/say.h"
 
 static const size_t MOST_BYTES = (size_t)8 << 30; /* of all values together */
 
@@ -240,50 +241,28 @@ static tw_status run_arange(tw_tile_machine *m, const tw_op *op)
 
 /* ---- debugging operations ---- */
 
-static void print_element(const tw_type *t, const void *data, int64_t i, bool hex, tw_text *out)
-{
-    size_t size = element_bytes(t);
-    if (hex) {
-        uint64_t bits = 0;
-        memcpy(&bits, (const char *)data + (size_t)i * size, size);
-        tw_text_add(out, "0x%0*llx", (int)size * 2, (unsigned long long)bits);
-    } else if (!tw_dtype_floating((tw_dtype)t->dtype) && size == 8) {
-        tw_text_add(out, t->dtype == TW_U64 ? "%llu" : "%lld", ((const long long *)data)[i]);
-    } else {
-        tw_text_add(out, "%.9g", tw_tile_element(t, data, i));
-    }
-}
-
 static tw_status run_print(tw_tile_machine *m, const tw_op *op)
 {
-    enum { MOST_PRINTED = 64 };
+    const void **data = tw_alloc_zero((size_t)op->operands + 1, sizeof *data);
     tw_text line = {0};
-    if (!m->run->print)
-        return TW_OK;
-    tw_text_add(&line, "pid (%lld, %lld, %lld) %s", (long long)m->program[0], (long long)m->program[1],
-                (long long)m->program[2], op->attr[0].text);
-    for (uint32_t k = 0; k < op->operands; k++) {
-        const tw_type *t = &op->operand[k]->type;
-        tw_text_add(&line, "%s", k ? "; " : ": ");
-        for (int64_t i = 0; i < TW_MIN(tile_count(t), (int64_t)MOST_PRINTED); i++) {
-            tw_text_add(&line, "%s", i ? " " : "");
-            print_element(t, data_of(m, op->operand[k]), i, op->attr[1].i != 0, &line);
-        }
-        tw_text_add(&line, "%s", tile_count(t) > MOST_PRINTED ? " ..." : "");
-    }
-    m->run->print(m->run->user, tw_text_string(&line));
+    if (!data)
+        return TW_ERR_MEMORY;
+    for (uint32_t k = 0; k < op->operands; k++)
+        data[k] = data_of(m, op->operand[k]);
+    tw_tile_say_print(op, m->program, data, NULL, &line);
+    if (m->run->print)
+        m->run->print(m->run->user, tw_text_string(&line));
     tw_text_free(&line);
+    tw_free(data);
     return TW_OK;
 }
 
 static tw_status run_assert(tw_tile_machine *m, const tw_op *op)
 {
-    const uint8_t *holds = data_of(m, op->operand[0]);
-    for (int64_t i = 0; i < tile_count(&op->operand[0]->type); i++)
-        if (!holds[i])
-            return tw_tile_fail(m, "the assertion does not hold (element %lld)%s%s", (long long)i,
+    int64_t i = tw_tile_broken(op, data_of(m, op->operand[0]), NULL);
+    return i < 0 ? TW_OK
+                 : tw_tile_fail(m, "the assertion does not hold (element %lld)%s%s", (long long)i,
                                 *op->attr[0].text ? ": " : "", op->attr[0].text);
-    return TW_OK;
 }
 
 /* ---- one operation ---- */

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""against_triton.py TW [PART]: every case of cases.py in Triton's own interpreter (TRITON_INTERPRET=1) and in `tw tile
-run`; prints what differs and how many agree. PART: only kernels whose name contains it."""
+"""against_triton.py TW [PART [WAY]]: every case of cases.py in Triton's own interpreter (TRITON_INTERPRET=1) and in `tw
+tile run`, interpreted and compiled; prints what differs and how many agree. PART: only kernels whose name contains it;
+WAY: only interpreted or compiled."""
 import concurrent.futures
 import os
 import subprocess
@@ -15,6 +16,7 @@ import cases  # noqa: E402
 import kernels  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+WAYS = {"interpreted": ["--interpret"], "compiled": []}
 F8 = {"*f8e4nv": torch.float8_e4m3fn, "*f8e5": torch.float8_e5m2}
 
 
@@ -42,8 +44,8 @@ def scalar(value):
     return "float" if isinstance(value, float) else "int"
 
 
-def run(case, tw, folder):
-    command = [tw, "tile", "run", os.path.join(HERE, "kernels.py"), "--kernel", case.kernel, "--interpret", "--grid", ",".join(map(str, case.grid))]
+def run(case, tw, folder, way):
+    command = [tw, "tile", "run", os.path.join(HERE, "kernels.py"), "--kernel", case.kernel, *way, "--grid", ",".join(map(str, case.grid))]
     for n, v in case.args.items():
         if isinstance(v, np.ndarray):
             np.save(f"{folder}/{n}.npy", v)
@@ -86,24 +88,29 @@ def difference(case, want, got):
 
 def main():
     tw, part = os.path.abspath(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
+    ways = [w for w in WAYS if len(sys.argv) < 4 or w == sys.argv[3]]
     chosen = [c for c in cases.every() if part in c.kernel]
     failed = 0
     with tempfile.TemporaryDirectory() as root, concurrent.futures.ThreadPoolExecutor(2) as pool:
         jobs = []
         for i, c in enumerate(chosen):
-            folder = f"{root}/{i}"
-            os.mkdir(folder)
-            jobs.append(pool.submit(run, c, tw, folder))
-        for c, job in zip(chosen, jobs):
+            for way in ways:
+                folder = f"{root}/{i}{way}"
+                os.mkdir(folder)
+                jobs.append((c, way, pool.submit(run, c, tw, folder, WAYS[way])))
+        want = {}
+        for c, way, job in jobs:
             try:
-                message = difference(c, expected(c), job.result())
+                if c not in want:
+                    want = {c: expected(c)}
+                message = difference(c, want[c], job.result())
             except Exception as e:  # Triton refuses: the case is wrong, or there is nothing to compare with
                 message = f"Triton: {str(e)[:300]}"
             if message:
                 failed += 1
-                print(f"{c.kernel} grid {c.grid} {c.consts} {[str(v.dtype) if isinstance(v, np.ndarray) else v for v in c.args.values()]}: {message}")
-    print(f"# checks: {len(chosen) - failed}")
-    print(f"{len(chosen)} cases of {len({c.kernel for c in chosen})} kernels against Triton's interpreter, {failed} differ")
+                print(f"{c.kernel} {way} grid {c.grid} {c.consts} {[str(v.dtype) if isinstance(v, np.ndarray) else v for v in c.args.values()]}: {message}", flush=True)
+    print(f"# checks: {len(jobs) - failed}")
+    print(f"{len(chosen)} cases of {len({c.kernel for c in chosen})} kernels against Triton's interpreter, {' and '.join(ways)}: {failed} differ")
     sys.exit(failed > 0)
 
 

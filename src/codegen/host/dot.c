@@ -23,7 +23,38 @@ typedef struct product {
     LLVMValueRef panel, tile, into;
     const tw_op *const *stores;
     int count;
+    int outer; /* dimensions before the matrices' own: which matrix it is now */
+    place at[TW_MAX_RANK];
 } product;
+
+/* Element (i, j) of the matrices that it is about now. */
+static void index_of(const product *p, place i, place j, place *at)
+{
+    memcpy(at, p->at, (size_t)p->outer * sizeof *at);
+    at[p->outer] = i;
+    at[p->outer + 1] = j;
+}
+
+static place one(LLVMValueRef v)
+{
+    return (place){.v = v};
+}
+
+static place run(LLVMValueRef v)
+{
+    return (place){.v = v, .vector = true};
+}
+
+/* Operands as what is multiplied: half precision in f32, bytes in i32. */
+static LLVMValueRef widen(cg *x, const product *p, LLVMValueRef v, tw_dtype dtype)
+{
+    LLVMTypeRef type = cg_type(x, p->dtype);
+    if (tw_dtype_floating(dtype) || tw_dtype_size(dtype) == tw_dtype_size(p->dtype))
+        return cg_widen(x, v, dtype);
+    if (LLVMGetTypeKind(LLVMTypeOf(v)) == LLVMVectorTypeKind)
+        type = LLVMVectorType(type, LLVMGetVectorSize(LLVMTypeOf(v)));
+    return tw_dtype_signed(dtype) ? LLVMBuildSExt(x->b, v, type, "") : LLVMBuildZExt(x->b, v, type, "");
+}
 
 static LLVMTypeRef vector_type(cg *x, const product *p)
 {
@@ -81,11 +112,14 @@ static bool contiguous_along_k(cg *x, const product *p)
         return false;
     LLVMBasicBlockRef here = LLVMGetInsertBlock(x->b), probe = LLVMAppendBasicBlockInContext(x->c, x->function, "");
     LLVMPositionBuilderAtEnd(x->b, probe);
-    place at[2] = {{cg_i64(x, 0), true}, {cg_i64(x, 1), false}};
+    place at[TW_MAX_RANK];
+    index_of(p, run(cg_i64(x, 0)), one(cg_i64(x, 1)), at);
+    bool vector = false;
     cg_forget(x);
-    lane v = cg_eval(x, p->b, at);
+    x->probed = &vector;
+    cg_eval(x, p->b, at);
+    x->probed = NULL;
     cg_forget(x);
-    bool vector = v.form == LANE_VECTOR && LLVMGetInstructionOpcode(v.v) == LLVMLoad;
     LLVMDeleteBasicBlock(probe);
     LLVMPositionBuilderAtEnd(x->b, here);
     return vector;
@@ -96,10 +130,11 @@ static void pack_row(cg *x, product *p, LLVMValueRef k, LLVMValueRef j, int vect
 {
     cg_forget(x);
     for (int v = 0; v < vectors; v++) {
-        place at[2] = {{k, false}, {plus(x, j, v * p->L), true}};
+        place at[TW_MAX_RANK];
+        index_of(p, one(k), run(plus(x, j, v * p->L)), at);
         x->tail = cg_first_lanes(x, minus(x, columns, v * p->L));
-        LLVMValueRef e =
-            cg_widen(x, cg_vector(x, cg_eval(x, p->b, at), (tw_dtype)p->b->type.dtype), (tw_dtype)p->b->type.dtype);
+        tw_dtype given = (tw_dtype)p->b->type.dtype;
+        LLVMValueRef e = widen(x, p, cg_vector(x, cg_eval(x, p->b, at), given), given);
         e = zeroed(x, e, x->tail);
         x->tail = NULL;
         LLVMValueRef row = LLVMBuildMul(x->b, k, cg_i64(x, p->NR), "");
@@ -143,7 +178,8 @@ static void pack_square(cg *x, product *p, LLVMValueRef k, LLVMValueRef j, LLVMV
     LLVMValueRef row[16];
     cg_forget(x);
     for (int i = 0; i < 16; i++) {
-        place at[2] = {{k, true}, {column(x, j, plus(x, v, i), columns), false}};
+        place at[TW_MAX_RANK];
+        index_of(p, run(k), one(column(x, j, plus(x, v, i), columns)), at);
         row[i] = i < wanted ? cg_vector(x, cg_eval(x, p->b, at), TW_F32) : LLVMConstNull(vector_type(x, p));
     }
     transpose(x, row);
@@ -203,8 +239,9 @@ static void step(cg *x, product *p, LLVMValueRef m, LLVMValueRef k, int rows, in
         b[v] = aligned_load(x, p, vector_type(x, p), element(x, p, p->panel, plus(x, line, v * p->L)));
     cg_forget(x);
     for (int i = 0; i < rows; i++) {
-        place at[2] = {{plus(x, m, i), false}, {k, false}};
-        LLVMValueRef a = cg_splat(x, cg_widen(x, cg_eval(x, p->a, at).v, given));
+        place at[TW_MAX_RANK];
+        index_of(p, one(plus(x, m, i)), one(k), at);
+        LLVMValueRef a = cg_splat(x, widen(x, p, cg_eval(x, p->a, at).v, given));
         for (int v = 0; v < vectors; v++)
             sum[i * vectors + v] = multiply_add(x, p, a, b[v], sum[i * vectors + v]);
     }
@@ -215,7 +252,8 @@ static void initial(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows,
     cg_forget(x);
     for (int i = 0; i < rows; i++) {
         for (int v = 0; v < vectors; v++) {
-            place at[2] = {{plus(x, m, i), false}, {plus(x, j, v * p->L), true}};
+            place at[TW_MAX_RANK];
+            index_of(p, one(plus(x, m, i)), run(plus(x, j, v * p->L)), at);
             sum[i * vectors + v] =
                 p->c ? cg_vector(x, cg_eval(x, p->c, at), p->dtype) : LLVMConstNull(vector_type(x, p));
         }
@@ -243,7 +281,8 @@ static void epilogue(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows
         }
         cg_forget(x);
         x->tail = tail ? cg_first_lanes(x, LLVMBuildSub(x->b, columns, full, "")) : NULL;
-        place at[2] = {{LLVMBuildAdd(x->b, m, l.index, ""), false}, {LLVMBuildAdd(x->b, j, v, ""), true}};
+        place at[TW_MAX_RANK];
+        index_of(p, one(LLVMBuildAdd(x->b, m, l.index, "")), run(LLVMBuildAdd(x->b, j, v, "")), at);
         LLVMValueRef offset = LLVMBuildAdd(x->b, LLVMBuildMul(x->b, l.index, cg_i64(x, p->NR), ""), v, "");
         cg_bind(
             x, dot, at,
@@ -265,7 +304,8 @@ static void write_out(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int row
     LLVMValueRef alignment = LLVMConstInt(LLVMInt32TypeInContext(x->c), tw_dtype_size(p->dtype), false);
     for (int i = 0; i < rows; i++) {
         for (int v = 0; v < vectors; v++) {
-            place at[2] = {{plus(x, m, i), false}, {plus(x, j, v * p->L), true}};
+            place at[TW_MAX_RANK];
+            index_of(p, one(plus(x, m, i)), run(plus(x, j, v * p->L)), at);
             LLVMValueRef e = sum[i * vectors + v];
             if (!p->into) {
                 aligned_store(x, p, e, element(x, p, p->tile, cg_i64(x, i * p->NR + v * p->L)));
@@ -291,7 +331,8 @@ static void prefetch_rows(cg *x, product *p, const tw_value *pointer, LLVMValueR
     LLVMTypeRef i32 = LLVMInt32TypeInContext(x->c), overload = LLVMPointerTypeInContext(x->c, 0);
     for (int i = 0; i < rows; i++) {
         for (int v = 0; v < vectors; v++) {
-            place at[2] = {{plus(x, m, i), false}, {plus(x, j, v * p->L), true}};
+            place at[TW_MAX_RANK];
+            index_of(p, one(plus(x, m, i)), run(plus(x, j, v * p->L)), at);
             lane l = cg_eval(x, pointer, at);
             if (x->status != TW_OK || l.form != LANE_AFFINE || l.step != 1)
                 return;
@@ -309,7 +350,8 @@ enum { MOST_PREFETCHED = 12 };
 static void find_loads(const cg *x, const tw_value *v, const tw_value *dot, const tw_op **load, int *count, int depth)
 {
     const tw_op *op = v->def;
-    if (!op || v == dot || v->type.rank != 2 || x->state[v->id].memory || depth > 100 || *count == MOST_PREFETCHED)
+    if (!op || v == dot || v->type.rank != dot->type.rank || x->state[v->id].memory || depth > 100 ||
+        *count == MOST_PREFETCHED)
         return;
     if (op->code == TW_T_LOAD) {
         for (int i = 0; i < *count; i++)
@@ -410,8 +452,42 @@ static bool readable_in_place(const cg *x, const tw_value *a)
     return load && !load->operand[1];
 }
 
+/* All panels of one matrix. */
+static void multiply(cg *x, product *p)
+{
+    enum { MOST_VECTORS = 4 };
+    int64_t columns = MOST_VECTORS * p->L, rest = p->N % columns;
+    int rest_vectors = (int)((rest + p->L - 1) / p->L);
+    LLVMValueRef N = cg_size(x, p->N), full = cg_rounded_down(x, N, columns);
+    if (p->N < 0 || p->N >= columns) {
+        loop l = cg_loop_begin(x, cg_i64(x, 0), full, columns, 0, NULL);
+        panel(x, p, l.index, MOST_VECTORS, cg_i64(x, columns));
+        cg_loop_end(x, &l, NULL);
+    }
+    if (p->N < 0) { /* once or not at all */
+        loop l = cg_loop_begin(x, full, N, columns, 0, NULL);
+        panel(x, p, l.index, MOST_VECTORS, LLVMBuildSub(x->b, N, l.index, ""));
+        cg_loop_end(x, &l, NULL);
+    } else if (rest > 0) {
+        panel(x, p, full, rest_vectors, cg_i64(x, rest));
+    }
+}
+
+static void each_matrix(cg *x, product *p, int d)
+{
+    if (d == p->outer) {
+        multiply(x, p);
+        return;
+    }
+    loop l = cg_loop_begin(x, cg_i64(x, 0), cg_size(x, p->op->result[0].type.dims[d]), 1, 0, NULL);
+    p->at[d] = one(l.index);
+    each_matrix(x, p, d + 1);
+    cg_loop_end(x, &l, NULL);
+}
+
 void cg_dot(cg *x, const tw_op *op, const tw_op *const *stores, int count, LLVMValueRef into)
 {
+    enum { MOST_VECTORS = 4 };
     const tw_type *t = &op->result[0].type;
     product p = {.op = op,
                  .a = op->operand[0],
@@ -419,42 +495,24 @@ void cg_dot(cg *x, const tw_op *op, const tw_op *const *stores, int count, LLVMV
                  .c = op->operand[2],
                  .stores = stores,
                  .count = count,
-                 .into = into};
-    if (t->rank != 2) {
-        cg_fail(x, tw_error(TW_ERR_UNSUPPORTED, "host: dot of rank %d; expected 2", t->rank));
-        return;
-    }
+                 .into = into,
+                 .outer = t->rank - 2};
     int width = x->W;
     p.dtype = (tw_dtype)t->dtype;
-    p.M = t->dims[0];
-    p.N = t->dims[1];
-    p.K = p.a->type.dims[1];
+    p.M = t->dims[p.outer];
+    p.N = t->dims[p.outer + 1];
+    p.K = p.a->type.dims[p.outer + 1];
     p.L = TW_MIN(x->vector_bytes / (int)tw_dtype_size(p.dtype), 16);
     if (!count && !p.into)
         p.into = cg_scratch(x, cg_tile_size(t));
     if (!readable_in_place(x, p.a))
         cg_materialise(x, p.a);
-    enum { MOST_VECTORS = 4 };
-    int64_t columns = MOST_VECTORS * p.L, rest = p.N % columns;
-    int rest_vectors = p.N < 0 ? MOST_VECTORS : (int)((rest + p.L - 1) / p.L);
-    int64_t bytes = (int64_t)tw_dtype_size(p.dtype);
-    p.NR = p.N < 0 || p.N >= columns ? columns : rest_vectors * p.L;
+    int64_t columns = MOST_VECTORS * p.L, bytes = (int64_t)tw_dtype_size(p.dtype);
+    p.NR = p.N < 0 || p.N >= columns ? columns : (p.N % columns + p.L - 1) / p.L * p.L;
     p.panel = cg_scratch(x, (block_size){.bytes = p.NR * bytes, .dims = 1, .dim = {p.K}});
     p.tile = cg_scratch(x, (block_size){.bytes = 16 * p.NR * bytes});
     cg_set_width(x, p.L);
-    LLVMValueRef N = cg_size(x, p.N), full = cg_rounded_down(x, N, columns);
-    if (p.N < 0 || p.N >= columns) {
-        loop l = cg_loop_begin(x, cg_i64(x, 0), full, columns, 0, NULL);
-        panel(x, &p, l.index, MOST_VECTORS, cg_i64(x, columns));
-        cg_loop_end(x, &l, NULL);
-    }
-    if (p.N < 0) { /* once or not at all */
-        loop l = cg_loop_begin(x, full, N, columns, 0, NULL);
-        panel(x, &p, l.index, MOST_VECTORS, LLVMBuildSub(x->b, N, l.index, ""));
-        cg_loop_end(x, &l, NULL);
-    } else if (rest > 0) {
-        panel(x, &p, full, rest_vectors, cg_i64(x, rest));
-    }
+    each_matrix(x, &p, 0);
     cg_set_width(x, width);
     cg_forget(x);
     if (!count)
