@@ -73,9 +73,6 @@ STAGES = {
                      fit("hopper", "sustained", "sustained_8", "backward", "attention_forward", "attention_backward") +
                      [f"software.current.{k}" for k in ("traffic", "accumulate_bytes", "tensor_hidden")]),
     "blackwell-train": (lambda r: train(*BLACKWELL)(r) and not experts(r), fit("blackwell", "sustained_8", "mma_4")),
-    "host-ampere": (lambda r: train(*A100)(r) or (r["metric"] == "prompt_time" and r["hw"] in A100),
-                    ["software.classic|modern|current|eager.call", "software.eager.prompt_calls", "software.eager.traffic",
-                     "software.classic.checkpoint_calls", "software.classic.traffic"] + fit("ampere", "sustained", "backward")),
     "eager-ampere": (lambda r: r["metric"] == "prompt_time" and r["hw"] in A100, ["software.classic|modern|current|eager.call", "software.eager.prompt_calls", "software.eager.traffic"]),
     "eager-hopper": (lambda r: r["metric"] == "prompt_time" and r["hw"] in HOPPER,
                      ["chip.Xeon-8480C.speed"] + fit("hopper", "power_exponent")),

@@ -326,6 +326,8 @@ static int plan(int argc, char **argv)
     tw_status status = !l || !found ? TW_ERR_MEMORY : cli_set(l, &r.settings);
     if (status == TW_OK)
         status = plan_begin(&r, l, &job);
+    if (status == TW_OK && job.serving && (files.html || files.trace || files.json))
+        status = tw_error(TW_ERR_VALUE, "--html, --trace and --json are of training; expected --phase train with them");
     if (status == TW_OK)
         status = job.serving ? serve(&job) : train(&job, &r, &files, found);
     plan_end(&job);
