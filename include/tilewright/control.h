@@ -1,5 +1,8 @@
 /* How the library goes about its work: tiers, threads, limits, what it says. None of it changes a result.
  *
+ * One shortcut is taken unless TW_EXACT=1 is in the environment: what a causal mask hides from a whole block of rows
+ * is not computed, so that 0 times infinity or NaN there counts as 0, and a sum of -0 may stay -0.
+ *
  * Every setting has an environment variable that holds where the program sets nothing. Settings are of the whole
  * program and may be changed by any thread; what runs already isn't touched. */
 #ifndef TILEWRIGHT_CONTROL_H
