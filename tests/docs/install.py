@@ -9,7 +9,7 @@ import tempfile
 
 import documents
 
-PREFIX = "/opt/tilewright"
+PREFIX = "/usr/local"  # the default: another would build all again
 checks = failures = 0
 
 
