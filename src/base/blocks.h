@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 
-enum { LARGE_BLOCK = 1 << 20 }; /* bytes from which it is worth it */
+enum { LARGE_BLOCK = 1 << 20 };                      /* bytes from which it is worth it */
 void *tw_block_take(size_t bytes, size_t alignment); /* NULL: none that fits */
 bool tw_block_keep(void *pointer, size_t bytes);     /* false: the caller frees it */
 

@@ -83,8 +83,7 @@ static bool plus_nothing(tw_graph *g, const tw_op *op, tw_value **replacement)
     (void)g;
     if (number(op->operand[1], &n) && n == 0)
         return takes_place(op, op->operand[0], replacement);
-    return op->code == TW_T_ADD && number(op->operand[0], &n) && n == 0 &&
-           takes_place(op, op->operand[1], replacement);
+    return op->code == TW_T_ADD && number(op->operand[0], &n) && n == 0 && takes_place(op, op->operand[1], replacement);
 }
 
 /* x * 1, 1 * x, x / 1 */
@@ -94,8 +93,7 @@ static bool times_one(tw_graph *g, const tw_op *op, tw_value **replacement)
     (void)g;
     if (number(op->operand[1], &n) && n == 1)
         return takes_place(op, op->operand[0], replacement);
-    return op->code == TW_T_MUL && number(op->operand[0], &n) && n == 1 &&
-           takes_place(op, op->operand[1], replacement);
+    return op->code == TW_T_MUL && number(op->operand[0], &n) && n == 1 && takes_place(op, op->operand[1], replacement);
 }
 
 static bool no_cast(tw_graph *g, const tw_op *op, tw_value **replacement)

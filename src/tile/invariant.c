@@ -1,5 +1,5 @@
-/* Out of loops what doesn't change in them: pure operations whose operands all come from outside. A loop that never runs
- * then computes them in vain, which is harmless: no pure operation traps. */
+/* Out of loops what doesn't change in them: pure operations whose operands all come from outside. A loop that never
+ * runs then computes them in vain, which is harmless: no pure operation traps. */
 #include "tile/optimise.h"
 
 static bool inside(const tw_value *v, const tw_op *loop)

@@ -57,8 +57,8 @@ static LLVMValueRef retry(cg *x, const tw_op *op, LLVMValueRef address, LLVMValu
     LLVMValueRef old = LLVMBuildPhi(x->b, bits, "");
     LLVMAddIncoming(old, &seen, &from, 1);
     int code = kind == TW_T_ATOMIC_ADD ? TW_T_ADD : kind == TW_T_ATOMIC_MAX ? TW_T_MAX : TW_T_MIN;
-    LLVMValueRef sum = cg_binary(x, code, computed, cg_widen(x, from_bits(x, old, dtype), dtype),
-                                 cg_widen(x, value, dtype));
+    LLVMValueRef sum =
+        cg_binary(x, code, computed, cg_widen(x, from_bits(x, old, dtype), dtype), cg_widen(x, value, dtype));
     LLVMValueRef pair = LLVMBuildAtomicCmpXchg(x->b, address, old, as_bits(x, cg_round_to(x, sum, dtype), dtype),
                                                LLVMAtomicOrderingAcquireRelease, LLVMAtomicOrderingMonotonic, false);
     LLVMValueRef found = LLVMBuildExtractValue(x->b, pair, 0, "");
@@ -74,9 +74,8 @@ static LLVMValueRef carry_out(cg *x, const tw_op *op, LLVMValueRef address, LLVM
     tw_dtype dtype = (tw_dtype)op->operand[0]->type.dtype;
     int kind = (int)op->attr[0].i;
     if (kind == TW_T_ATOMIC_CAS) {
-        LLVMValueRef pair =
-            LLVMBuildAtomicCmpXchg(x->b, address, as_bits(x, compare, dtype), as_bits(x, value, dtype),
-                                   LLVMAtomicOrderingAcquireRelease, LLVMAtomicOrderingAcquire, false);
+        LLVMValueRef pair = LLVMBuildAtomicCmpXchg(x->b, address, as_bits(x, compare, dtype), as_bits(x, value, dtype),
+                                                   LLVMAtomicOrderingAcquireRelease, LLVMAtomicOrderingAcquire, false);
         return from_bits(x, LLVMBuildExtractValue(x->b, pair, 0, ""), dtype);
     }
     bool arithmetic = kind == TW_T_ATOMIC_ADD || kind == TW_T_ATOMIC_MAX || kind == TW_T_ATOMIC_MIN;
@@ -112,7 +111,8 @@ static void one_element(cg *x, update *u, const place *at)
         LLVMBuildBr(x->b, after);
         LLVMPositionBuilderAtEnd(x->b, after);
         LLVMValueRef phi = LLVMBuildPhi(x->b, LLVMTypeOf(old), "");
-        LLVMAddIncoming(phi, (LLVMValueRef[]){old, LLVMConstNull(LLVMTypeOf(old))}, (LLVMBasicBlockRef[]){end, from}, 2);
+        LLVMAddIncoming(phi, (LLVMValueRef[]){old, LLVMConstNull(LLVMTypeOf(old))}, (LLVMBasicBlockRef[]){end, from},
+                        2);
         old = phi;
     }
     u->old = old;

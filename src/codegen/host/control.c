@@ -116,8 +116,8 @@ void cg_for(cg *x, const tw_op *op)
     if (!LLVMIsAConstantInt(step)) /* never 0, which would not end */
         step = cg_intrinsic(x, "llvm.smax", &i64, 1, (LLVMValueRef[]){step, cg_i64(x, 1)}, 2);
     int pushed = x->pushed_count;
-    loop l = cg_loop_begin(x, x->state[op->operand[0]->id].scalar, x->state[op->operand[1]->id].scalar, 1, scalars,
-                           initial);
+    loop l =
+        cg_loop_begin(x, x->state[op->operand[0]->id].scalar, x->state[op->operand[1]->id].scalar, 1, scalars, initial);
     l.step = step;
     x->state[body->arg[0]->id].scalar = l.index;
     for (int i = 0, s = 0; i < carried; i++)

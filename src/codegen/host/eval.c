@@ -134,6 +134,8 @@ static lane eval_memory(cg *x, const tw_value *v, const place *at)
         vector = at[i].vector ? i : vector;
     }
     LLVMValueRef address = cg_memory_at(x, v, x->state[v->id].memory, at);
+    if (x->probed)
+        *x->probed = vector == t->rank - 1;
     if (vector < 0)
         return from_memory(x, LLVMBuildLoad2(x->b, element, address, ""), t, false);
     if (vector == t->rank - 1) {
@@ -207,6 +209,8 @@ static lane eval_op(cg *x, const tw_op *op, const place *at)
     case TW_CLASS_POINTWISE:
         if (op->result[0].type.pointer)
             return cg_pointer(x, op, at);
+        if (cg_rare(x, op))
+            return cg_eval_rare(x, op, at);
         for (uint32_t i = 0; i < op->operands; i++)
             operand[i] = cg_eval(x, op->operand[i], at);
         return x->status == TW_OK ? cg_pointwise(x, op, operand) : operand[0];

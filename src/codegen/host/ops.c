@@ -125,8 +125,24 @@ LLVMValueRef cg_widen(cg *x, LLVMValueRef v, tw_dtype dtype)
     return half(dtype) ? LLVMBuildFPExt(x->b, v, like(v, LLVMFloatTypeInContext(x->c)), "") : v;
 }
 
+/* f32 to bf16, to nearest even, by the bits: AVX-512's instruction takes subnormal numbers for zeros. */
+static LLVMValueRef to_bf16(cg *x, LLVMValueRef v)
+{
+    LLVMTypeRef i32 = like(v, LLVMInt32TypeInContext(x->c)), i16 = like(v, LLVMInt16TypeInContext(x->c));
+    LLVMValueRef bits = LLVMBuildBitCast(x->b, v, i32, ""), by = constant_like(x, v, TW_I32, 0, 16);
+    LLVMValueRef high = LLVMBuildLShr(x->b, bits, by, "");
+    LLVMValueRef up = LLVMBuildAnd(x->b, high, constant_like(x, v, TW_I32, 0, 1), "");
+    up = LLVMBuildAdd(x->b, up, constant_like(x, v, TW_I32, 0, 0x7fff), "");
+    LLVMValueRef rounded = LLVMBuildLShr(x->b, LLVMBuildAdd(x->b, bits, up, ""), by, "");
+    LLVMValueRef quiet = LLVMBuildOr(x->b, high, constant_like(x, v, TW_I32, 0, 0x40), "");
+    LLVMValueRef result = LLVMBuildSelect(x->b, LLVMBuildFCmp(x->b, LLVMRealUNO, v, v, ""), quiet, rounded, "");
+    return LLVMBuildBitCast(x->b, LLVMBuildTrunc(x->b, result, i16, ""), like(v, cg_type(x, TW_BF16)), "");
+}
+
 LLVMValueRef cg_round_to(cg *x, LLVMValueRef v, tw_dtype dtype)
 {
+    if (dtype == TW_BF16)
+        return to_bf16(x, v);
     return half(dtype) ? LLVMBuildFPTrunc(x->b, v, like(v, cg_type(x, dtype)), "") : v;
 }
 
@@ -291,9 +307,11 @@ static LLVMValueRef cast(cg *x, LLVMValueRef v, tw_dtype from, tw_dtype to)
                                        : LLVMBuildICmp(x->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
     if (tw_dtype_floating(from) && tw_dtype_floating(to)) {
         if (half(from) && half(to)) /* f16 and bf16 meet in f32 */
-            return LLVMBuildFPTrunc(x->b, cg_widen(x, v, from), type, "");
+            return cg_round_to(x, cg_widen(x, v, from), to);
         if (from == TW_F64 && half(to))
-            return LLVMBuildFPTrunc(x->b, to_odd(x, v), type, "");
+            return cg_round_to(x, to_odd(x, v), to);
+        if (half(to))
+            return cg_round_to(x, v, to);
         return had < wants ? LLVMBuildFPExt(x->b, v, type, "") : LLVMBuildFPTrunc(x->b, v, type, "");
     }
     if (tw_dtype_floating(from)) {
@@ -308,7 +326,7 @@ static LLVMValueRef cast(cg *x, LLVMValueRef v, tw_dtype from, tw_dtype to)
         LLVMTypeRef target = via ? like(v, LLVMFloatTypeInContext(x->c)) : type;
         LLVMValueRef f =
             tw_dtype_signed(from) ? LLVMBuildSIToFP(x->b, v, target, "") : LLVMBuildUIToFP(x->b, v, target, "");
-        return via ? LLVMBuildFPTrunc(x->b, f, type, "") : f;
+        return via ? cg_round_to(x, f, to) : f;
     }
     if (wants == had)
         return v;

@@ -113,7 +113,8 @@ static lane offset_of(cg *x, const tw_value *v, const place *at)
         return leaf(x, v, at);
     switch (op->code) {
     case TW_T_CAST:
-        if (widens(op->operand[0]) && (v->type.dtype == TW_I64 || (op->operand[0]->def && op->operand[0]->def->code == TW_T_ARANGE)))
+        if (widens(op->operand[0]) &&
+            (v->type.dtype == TW_I64 || (op->operand[0]->def && op->operand[0]->def->code == TW_T_ARANGE)))
             return cg_offset(x, op->operand[0], at);
         return leaf(x, v, at);
     case TW_T_ARANGE:

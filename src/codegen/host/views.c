@@ -99,8 +99,8 @@ static void regroup(cg *x, const tw_type *from, const tw_type *to, const group *
     }
     for (int i = g->from_end - 1; i >= g->from; i--) {
         LLVMValueRef index = i == g->from ? number : divide(x, number, TW_MAX(from->dims[i], 1), true);
-        inner[i] = vector && !row ? (place){.lanes = index}
-                                  : (place){.v = index, .vector = row && i == g->from_end - 1};
+        inner[i] =
+            vector && !row ? (place){.lanes = index} : (place){.v = index, .vector = row && i == g->from_end - 1};
         if (i > g->from)
             number = divide(x, number, TW_MAX(from->dims[i], 1), false);
     }
