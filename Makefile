@@ -19,7 +19,7 @@ help:
 	@echo "make lint            layout of the code, direction of the includes"
 	@echo "make check-sanitize  tests under AddressSanitizer and UBSan"
 	@echo "make docs            docs/operators.md"
-	@echo "make install         library, headers, program (PREFIX, DESTDIR)"
+	@echo "make install         library, headers, pkg-config file, program, man page (PREFIX, DESTDIR)"
 
 $(BUILD)/build.ninja:
 	@tools/setup.sh build
@@ -78,7 +78,11 @@ docs: build
 	@python3 tools/tile_docs.py
 
 install: build
-	@meson install -C $(BUILD) --no-rebuild --destdir "$(DESTDIR)"
+	@meson configure $(BUILD) -Dprefix="$(PREFIX)"
+	@ninja -C $(BUILD) -j $(JOBS) --quiet >$(BUILD)/install.log || { cat $(BUILD)/install.log; exit 1; }
+	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild --quiet
+	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || true
+	@echo "installed in $(DESTDIR)$(PREFIX)"
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-sanitize

@@ -2,6 +2,7 @@
 #ifndef TW_CLI_TILE_H
 #define TW_CLI_TILE_H
 
+#include "cli/cli.h"
 #include "io/npy.h"
 #include "tile/interpret.h"
 
@@ -18,14 +19,13 @@ typedef struct tile_arg { /* --arg or --const */
 } tile_arg;
 
 typedef struct tile_request {
-    const char *file[TILE_MOST_FILES];
-    int files;
+    text_list files;
     const char *kernel, *emit;
     tile_arg arg[TILE_MOST_ARGS];
     int args;
     int64_t grid[3], config;
     double flops; /* of one launch, as the caller says */
-    bool strict, interpret, general, help;
+    bool strict, interpret, general;
     tw_lang *lang;
     tw_lang_program program;
 } tile_request;

@@ -355,7 +355,9 @@ static void lower_statement(cg *x, statements *s, const tw_op *op)
 void cg_lower_block(cg *x, const tw_block *block)
 {
     statements s = {.stores = 0};
+    ragged outer = x->ragged;
     mark_kept(x, block);
+    cg_find_ragged(x, block);
     cg_order_loads(x, block);
     for (const tw_op *op = block->first; op && x->status == TW_OK; op = op->next) {
         if (op->code == TW_T_STORE) {
@@ -378,6 +380,7 @@ void cg_lower_block(cg *x, const tw_block *block)
         }
     }
     flush(x, &s);
+    x->ragged = outer;
 }
 
 /* ---- the function ---- */
