@@ -194,10 +194,10 @@ static void flush(cg *x, statements *s)
 }
 
 /* Stores that may meet are carried out one after the other, unless they meet element by element. */
-static bool meets(const statements *s, const tw_op *op)
+static bool meets(cg *x, const statements *s, const tw_op *op)
 {
     for (int i = 0; i < s->stores; i++)
-        if (s->store[i]->operand[0] != op->operand[0] && cg_may_alias(s->store[i]->operand[0], op->operand[0]))
+        if (cg_must_part(x, s->store[i], op))
             return true;
     return false;
 }
@@ -208,7 +208,7 @@ static void add_store(cg *x, statements *s, const tw_op *op)
     bool fits = s->stores == 0 || (cg_same_shape(t, &s->store[0]->operand[0]->type) && t->rank <= 2);
     if (s->dot)
         fits = t->rank == 2 && !memcmp(t->dims, s->dot->result[0].type.dims, 2 * sizeof *t->dims);
-    if (!fits || s->stores == MOST_PENDING || meets(s, op))
+    if (!fits || s->stores == MOST_PENDING || meets(x, s, op))
         flush(x, s);
     s->store[s->stores++] = op;
 }
