@@ -68,7 +68,7 @@ static tw_status bench(tile_request *r)
     int64_t word[TILE_MOST_ARGS * 8];
     tw_tile_run run;
     int buffers, runs = 0;
-    double busy_ns = 0, *ns = tw_alloc(MOST_RUNS * sizeof *ns);
+    double busy_ns = 0;
     tw_launcher *l = NULL;
     TW_TRY(tile_load(r));
     uint64_t start = tw_os_now_ns();
@@ -76,6 +76,7 @@ static tw_status bench(tile_request *r)
     TW_TRY(tile_bind(r, buffer, &buffers, argument, &run));
     tile_words(r, buffer, argument, word);
     const tw_launch_options options = {.general = r->general};
+    double *ns = tw_alloc(MOST_RUNS * sizeof *ns);
     tw_status status = ns ? tw_launcher_create(r->program.graph, &options, &l) : TW_ERR_MEMORY;
     if (status == TW_OK)
         status = tw_launcher_prepare(l, word);

@@ -22,6 +22,30 @@ uint32_t *tw_graph_use_counts(const tw_graph *g, tw_arena *a)
     return counts;
 }
 
+bool tw_block_uses(const tw_block *block, const tw_value *v)
+{
+    tw_for_each_op (op, block) {
+        for (uint32_t i = 0; i < op->operands; i++)
+            if (op->operand[i] == v)
+                return true;
+        for (uint32_t i = 0; i < op->regions; i++)
+            if (tw_block_uses(op->region[i], v))
+                return true;
+    }
+    return false;
+}
+
+void tw_block_replace_uses(tw_block *block, const tw_value *from, tw_value *to)
+{
+    tw_for_each_op (op, block) {
+        for (uint32_t i = 0; i < op->operands; i++)
+            if (op->operand[i] == from)
+                op->operand[i] = to;
+        for (uint32_t i = 0; i < op->regions; i++)
+            tw_block_replace_uses(op->region[i], from, to);
+    }
+}
+
 static void fill_users(const tw_block *block, tw_users *u, uint32_t *next)
 {
     tw_for_each_op (op, block) {

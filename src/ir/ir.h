@@ -202,6 +202,8 @@ tw_graph *tw_graph_clone(const tw_graph *from);
 
 /* Facts computed on demand, in arena `a`, valid until the graph changes. */
 uint32_t *tw_graph_use_counts(const tw_graph *g, tw_arena *a); /* by value id */
+bool tw_block_uses(const tw_block *block, const tw_value *v);  /* here or in a region within */
+void tw_block_replace_uses(tw_block *block, const tw_value *from, tw_value *to);
 typedef struct tw_users {
     uint32_t *start; /* start[id] .. start[id + 1] index `op` */
     tw_op **op;      /* an operation that uses the value twice stands there twice */

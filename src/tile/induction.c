@@ -36,17 +36,6 @@ static tw_value *increment(const tw_op *loop, uint32_t i, bool *same)
     return NULL;
 }
 
-static void replace_uses(tw_block *block, const tw_value *from, tw_value *to)
-{
-    tw_for_each_op (op, block) {
-        for (uint32_t i = 0; i < op->operands; i++)
-            if (op->operand[i] == from)
-                op->operand[i] = to;
-        for (uint32_t i = 0; i < op->regions; i++)
-            replace_uses(op->region[i], from, to);
-    }
-}
-
 static tw_value *as_dtype(tw_graph *g, tw_value *v, tw_dtype dtype)
 {
     return v && (tw_dtype)v->type.dtype != dtype ? tw_t_cast(g, v, dtype) : v;
@@ -80,19 +69,6 @@ static tw_value *all_rounds(tw_graph *g, const tw_op *loop)
     return tw_t_div(g, tw_t_max(g, span, zero), loop->operand[2]);
 }
 
-static bool used(const tw_block *block, const tw_value *v)
-{
-    tw_for_each_op (op, block) {
-        for (uint32_t i = 0; i < op->operands; i++)
-            if (op->operand[i] == v)
-                return true;
-        for (uint32_t i = 0; i < op->regions; i++)
-            if (used(op->region[i], v))
-                return true;
-    }
-    return false;
-}
-
 /* The loop without the carried values that have a replacement; results move over. */
 static tw_status rebuild(tw_graph *g, tw_op *loop, const bool *gone)
 {
@@ -123,7 +99,7 @@ static tw_status rebuild(tw_graph *g, tw_op *loop, const bool *gone)
     TW_TRY(tw_op_finish(g, fresh));
     for (uint32_t i = 0, k = 0; i < carried; i++)
         if (!gone[i])
-            replace_uses(g->body, &loop->result[i], &fresh->result[k++]);
+            tw_block_replace_uses(g->body, &loop->result[i], &fresh->result[k++]);
     tw_op_remove(loop);
     return TW_OK;
 }
@@ -144,14 +120,14 @@ static tw_status one_loop(tw_graph *g, tw_op *loop, bool *changed)
             tw_graph_insert_before(g, body->first);
             now = after(g, start, rounds_before(g, loop, body->arg[0]), step);
         }
-        if (step && used(g->body, &loop->result[i])) {
+        if (step && tw_block_uses(g->body, &loop->result[i])) {
             tw_graph_insert_before(g, loop);
             then = after(g, start, all_rounds(g, loop), step);
         }
         if (!now || !then)
             return tw_error_code();
-        replace_uses(body, body->arg[1 + i], now);
-        replace_uses(g->body, &loop->result[i], then);
+        tw_block_replace_uses(body, body->arg[1 + i], now);
+        tw_block_replace_uses(g->body, &loop->result[i], then);
         gone[i] = any = true;
     }
     *changed |= any;

@@ -363,25 +363,6 @@ static void run_cast(const tw_op *op, int64_t n, void *r, const void *a)
 
 /* ---- one operand ---- */
 
-static float one_f32(const tw_op *op, float x)
-{
-    switch (op->code) {
-    case TW_T_ABS:
-        return fabsf(x);
-    case TW_T_NEG:
-        return -x;
-    case TW_T_SQRT:
-        return sqrtf(x);
-    default: {
-        int64_t mode = op->attr[0].i;
-        return mode == TW_T_ROUND_EVEN    ? rintf(x)
-               : mode == TW_T_ROUND_FLOOR ? floorf(x)
-               : mode == TW_T_ROUND_CEIL  ? ceilf(x)
-                                          : truncf(x);
-    }
-    }
-}
-
 static double one_f64(const tw_op *op, double x)
 {
     switch (op->code) {
@@ -399,6 +380,12 @@ static double one_f64(const tw_op *op, double x)
                                           : trunc(x);
     }
     }
+}
+
+/* The same: of a float, each of them is exact in double or (sqrt) rounds to the same float. */
+static float one_f32(const tw_op *op, float x)
+{
+    return (float)one_f64(op, x);
 }
 
 static tw_status run_one(tw_tile_machine *m, const tw_op *op, int64_t n, void *r, const void *a)

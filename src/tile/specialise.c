@@ -3,17 +3,6 @@
 
 enum { MOST_ARGUMENTS = 256 };
 
-static void replace_uses(tw_block *block, const tw_value *from, tw_value *to)
-{
-    tw_for_each_op (op, block) {
-        for (uint32_t i = 0; i < op->operands; i++)
-            if (op->operand[i] == from)
-                op->operand[i] = to;
-        for (uint32_t i = 0; i < op->regions; i++)
-            replace_uses(op->region[i], from, to);
-    }
-}
-
 static tw_value *replacement(tw_graph *g, const tw_op *argument, uint8_t known, tw_value *const *pointer)
 {
     tw_dtype dtype = (tw_dtype)argument->attr[1].i;
@@ -42,7 +31,7 @@ tw_status tw_tile_specialise(tw_graph *g, const uint8_t *known, int arguments)
         tw_value *to = replacement(g, argument[i], known[i], value);
         if (!to)
             return tw_error_code();
-        replace_uses(g->body, value[i], to);
+        tw_block_replace_uses(g->body, value[i], to);
     }
     tw_graph_insert_at_end(g, g->body);
     return TW_OK;

@@ -194,17 +194,6 @@ static LLVMValueRef fold(cg *x, int kind, LLVMValueRef v)
     return LLVMBuildExtractElement(x->b, v, LLVMConstInt(i32, 0, false), "");
 }
 
-static LLVMValueRef vector_at(cg *x, const tw_value *v, place *at, LLVMValueRef index)
-{
-    at[v->type.rank - 1] = (place){.v = index, .vector = true};
-    cg_forget(x);
-    x->space = &v->type;
-    memcpy(x->space_at, at, v->type.rank * sizeof *at);
-    LLVMValueRef lanes = cg_vector(x, cg_eval(x, v, at), (tw_dtype)v->type.dtype);
-    x->space = NULL;
-    return lanes;
-}
-
 /* A row: as many vectors in flight as hide the latency of one step. */
 static LLVMValueRef fold_row(cg *x, const tw_op *op, int kind, place *at)
 {
@@ -220,7 +209,8 @@ static LLVMValueRef fold_row(cg *x, const tw_op *op, int kind, place *at)
     if (size < 0 || size >= at_once) {
         loop l = cg_loop_begin(x, cg_i64(x, 0), whole, at_once, IN_FLIGHT, part);
         for (int i = 0; i < IN_FLIGHT; i++) {
-            LLVMValueRef e = vector_at(x, v, at, LLVMBuildAdd(x->b, l.index, cg_i64(x, i * x->W), ""));
+            LLVMValueRef e =
+                cg_eval_vector(x, v, at, v->type.rank - 1, LLVMBuildAdd(x->b, l.index, cg_i64(x, i * x->W), ""));
             part[i] = by_kind(x, kind, l.phi[i], cg_widen(x, e, dtype));
         }
         cg_loop_end(x, &l, part);
@@ -229,7 +219,7 @@ static LLVMValueRef fold_row(cg *x, const tw_op *op, int kind, place *at)
     for (int i = 0; i < IN_FLIGHT && (size < 0 || i * x->W < size % at_once); i++) {
         LLVMValueRef first = LLVMBuildAdd(x->b, whole, cg_i64(x, i * x->W), "");
         x->tail = cg_first_lanes(x, LLVMBuildSub(x->b, n, first, ""));
-        LLVMValueRef e = cg_widen(x, vector_at(x, v, at, first), dtype);
+        LLVMValueRef e = cg_widen(x, cg_eval_vector(x, v, at, v->type.rank - 1, first), dtype);
         if (x->tail)
             e = LLVMBuildSelect(x->b, x->tail, e, zero, "");
         x->tail = NULL;

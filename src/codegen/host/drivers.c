@@ -123,17 +123,6 @@ static LLVMValueRef combine(cg *x, int kind, tw_dtype dtype, LLVMValueRef a, LLV
     return cg_binary(x, combine_code(kind), dtype, a, b);
 }
 
-static LLVMValueRef eval_vector(cg *x, const tw_value *v, place *at, int d, LLVMValueRef index)
-{
-    at[d] = (place){index, true, NULL};
-    cg_forget(x);
-    x->space = &v->type;
-    memcpy(x->space_at, at, v->type.rank * sizeof *at);
-    LLVMValueRef lanes = cg_vector(x, cg_eval(x, v, at), (tw_dtype)v->type.dtype);
-    x->space = NULL;
-    return lanes;
-}
-
 /* The first half of v combined with its second half, down to one lane. */
 static LLVMValueRef fold_lanes(cg *x, int kind, tw_dtype dtype, LLVMValueRef v)
 {
@@ -170,7 +159,7 @@ static LLVMValueRef reduce_row(cg *x, const tw_op *op, place *at)
         loop l = cg_loop_begin(x, cg_i64(x, 0), whole, PARTIALS, parts, part);
         for (int i = 0; i < parts; i++) {
             LLVMValueRef index = LLVMBuildAdd(x->b, l.index, cg_i64(x, i * x->W), "");
-            part[i] = combine(x, kind, dtype, l.phi[i], eval_vector(x, v, at, d, index));
+            part[i] = combine(x, kind, dtype, l.phi[i], cg_eval_vector(x, v, at, d, index));
         }
         cg_loop_end(x, &l, part);
         memcpy(part, l.phi, sizeof part);
@@ -178,7 +167,7 @@ static LLVMValueRef reduce_row(cg *x, const tw_op *op, place *at)
     for (int i = 0; i < parts && (size < 0 || i * x->W < size % PARTIALS); i++) {
         LLVMValueRef first = LLVMBuildAdd(x->b, whole, cg_i64(x, i * x->W), "");
         x->tail = cg_first_lanes(x, LLVMBuildSub(x->b, n, first, ""));
-        LLVMValueRef e = eval_vector(x, v, at, d, first);
+        LLVMValueRef e = cg_eval_vector(x, v, at, d, first);
         if (x->tail)
             e = LLVMBuildSelect(x->b, x->tail, e, cg_splat(x, identity(x, kind, dtype)), "");
         x->tail = NULL;
@@ -233,7 +222,7 @@ static void reduce_columns(cg *x, const tw_op *op, place *at, int vectors, LLVMV
     at[axis] = (place){l.index, false, NULL};
     for (int i = 0; i < vectors; i++)
         part[i] = combine(x, kind, dtype, l.phi[i],
-                          eval_vector(x, v, at, last, LLVMBuildAdd(x->b, base, cg_i64(x, i * x->W), "")));
+                          cg_eval_vector(x, v, at, last, LLVMBuildAdd(x->b, base, cg_i64(x, i * x->W), "")));
     cg_loop_end(x, &l, part);
     for (int i = 0; i < vectors; i++) {
         place out[TW_MAX_RANK];

@@ -266,3 +266,14 @@ lane cg_eval(cg *x, const tw_value *v, const place *at)
         cg_bind(x, v, at, result);
     return result;
 }
+
+LLVMValueRef cg_eval_vector(cg *x, const tw_value *v, place *at, int d, LLVMValueRef index)
+{
+    at[d] = (place){.v = index, .vector = true};
+    cg_forget(x);
+    x->space = &v->type;
+    memcpy(x->space_at, at, v->type.rank * sizeof *at);
+    LLVMValueRef lanes = cg_vector(x, cg_eval(x, v, at), (tw_dtype)v->type.dtype);
+    x->space = NULL;
+    return lanes;
+}

@@ -175,6 +175,8 @@ lane cg_eval_rare(cg *x, const tw_op *op, const place *at);
 /* ---- eval.c ---- */
 lane cg_eval(cg *x, const tw_value *v, const place *at);
 void cg_forget(cg *x);
+/* The lanes from `index` on along dimension d, which a loop runs over: what it keeps may be kept here. */
+LLVMValueRef cg_eval_vector(cg *x, const tw_value *v, place *at, int d, LLVMValueRef index);
 void cg_bind(cg *x, const tw_value *v, const place *at, lane result);
 const lane *cg_find_offset(const cg *x, const tw_value *v, const place *at);
 void cg_bind_offset(cg *x, const tw_value *v, const place *at, lane result);

@@ -59,7 +59,8 @@ bool cg_rare(cg *x, const tw_op *op)
         return false;
     int8_t *known = &x->state[op->result[0].id].rare;
     if (!*known) {
-        bool *seen = tw_arena_zero(x->arena, x->g->values + 1, sizeof *seen);
+        bool under = x->under[op->operand[1]->id] == op->operand[0];
+        bool *seen = under ? tw_arena_zero(x->arena, x->g->values + 1, sizeof *seen) : NULL;
         *known = seen && count_under(x, op->operand[1], op->operand[0], seen) >= WORTH_A_BRANCH ? 1 : -1;
     }
     return *known > 0;

@@ -49,13 +49,3 @@ int tw_lang_signature(const builtin *b, parameter out[MOST_PARAMETERS])
     }
     return count;
 }
-
-const tw_lang_builtin *tw_lang_builtin_at(int i)
-{
-    static _Thread_local tw_lang_builtin row;
-    if (i < 0 || i >= tw_lang_builtins_count)
-        return NULL;
-    const builtin *b = &tw_lang_builtins[i];
-    row = (tw_lang_builtin){b->modules, b->name, b->signature, b->doc};
-    return &row;
-}

@@ -430,19 +430,3 @@ const char *tw_lang_error_context(const tw_lang *l)
 {
     return l->d.context ? l->d.context : "";
 }
-
-int tw_lang_config_count(tw_lang *l, const char *kernel)
-{
-    function *f = find_kernel(l, kernel);
-    diagnostic ignored = {0};
-    lowering c;
-    val list;
-    int count = 0;
-    if (!f)
-        return 0;
-    if (start(&c, l, &ignored, kernel) && configurations(&c, f, &list))
-        count = TW_MIN(list.count, MOST_CONFIGS);
-    tw_graph_destroy(c.g);
-    finish(&c);
-    return count;
-}

@@ -5,6 +5,7 @@
 #include "tile/lang/lower.h"
 
 environment tw_lang_copy_environment(lowering *c, const environment *e);
+bool tw_lang_to_tensors(lowering *c, const node *n, val *v); /* a number, or the numbers of a tuple */
 bool tw_lang_flags(lowering *c, const node *n, bool *surely, val *any);
 bool tw_lang_set_flag(lowering *c, const char *name, bool truth);
 bool tw_lang_condition(lowering *c, const node *n, val *v); /* makes it a boolean scalar */

@@ -87,14 +87,7 @@ typedef struct tw_lang_program {
  * @triton.heuristics. */
 tw_status tw_lang_compile(tw_lang *l, const char *kernel, const tw_lang_arg *args, int count, int config,
                           tw_lang_program *program);
-const char *tw_lang_error_context(const tw_lang *l);      /* of the last failed compilation: lines for people */
-int tw_lang_config_count(tw_lang *l, const char *kernel); /* of @triton.autotune, as far as they can be known */
+const char *tw_lang_error_context(const tw_lang *l); /* of the last failed compilation: lines for people */
 const char *tw_lang_source_line(const tw_lang *l, const char *file, int line, int *length);
-
-/* Every builtin, for documentation: name, signature, text. NULL: no more. */
-typedef struct tw_lang_builtin {
-    const char *modules, *name, *signature, *doc;
-} tw_lang_builtin;
-const tw_lang_builtin *tw_lang_builtin_at(int i);
 
 #endif

@@ -65,33 +65,13 @@ static void free_carried(carried *x)
     tw_vec_free(&x->start);
 }
 
-/* Numbers become tensors: the body may change them. */
-static bool as_tensors(lowering *c, const node *n, val *v)
-{
-    if (is_number(v))
-        return tw_lang_to_tensor(c, n, v);
-    if (v->kind != V_TUPLE)
-        return true;
-    val t = tw_lang_tuple(c, v->count);
-    if (t.count != v->count)
-        return tw_lang_error(c, n, "out of memory");
-    t.fields = v->fields;
-    for (int i = 0; i < t.count; i++) {
-        t.item[i] = v->item[i];
-        if (!as_tensors(c, n, &t.item[i]))
-            return false;
-    }
-    *v = t;
-    return true;
-}
-
 static bool begin_carrying(lowering *c, const node *n, const node *body, carried *x)
 {
     if (!assigned_names(c, body, false, carry, x))
         return false;
     for (size_t i = 0; i < x->names.count; i++) {
         val *v = tw_lang_variable(c->frame, x->names.data[i]);
-        if (!as_tensors(c, n, v) || !tw_lang_leaves(c, v, &x->init))
+        if (!tw_lang_to_tensors(c, n, v) || !tw_lang_leaves(c, v, &x->init))
             return false;
     }
     x->lost = tw_arena_zero(c->l->arena, x->names.count + 1, sizeof *x->lost);
@@ -130,19 +110,6 @@ static bool begin_region(lowering *c, const node *n, tw_block *region, carried *
     return fine;
 }
 
-static bool uses_value(const tw_block *block, const tw_value *v)
-{
-    tw_for_each_op (op, block) {
-        for (uint32_t i = 0; i < op->operands; i++)
-            if (op->operand[i] == v)
-                return true;
-        for (uint32_t i = 0; i < op->regions; i++)
-            if (uses_value(op->region[i], v))
-                return true;
-    }
-    return false;
-}
-
 /* What a round leaves in a variable, made to fit what the round began with. A variable that gets another type before it
  * is ever read is no carried one: it ends with the loop. */
 static bool end_of_round(lowering *c, const node *n, tw_block *region, carried *x, size_t i, val_list *out)
@@ -155,7 +122,7 @@ static bool end_of_round(lowering *c, const node *n, tw_block *region, carried *
         return tw_lang_leaves(c, &b, out);
     bool used = false, fine = tw_lang_leaves(c, &was, &leaves);
     for (size_t k = 0; k < leaves.count && fine; k++) {
-        used = used || uses_value(region, leaves.data[k].v);
+        used = used || tw_block_uses(region, leaves.data[k].v);
         fine = tw_vec_push(out, leaves.data[k]);
     }
     tw_vec_free(&leaves);

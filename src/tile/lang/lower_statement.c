@@ -7,11 +7,8 @@
 
 /* ---- assignments ---- */
 
-/* A number becomes a tensor when a variable takes it, as in Triton; in host functions it stays. */
-static bool settled(lowering *c, const node *n, val *v)
+bool tw_lang_to_tensors(lowering *c, const node *n, val *v)
 {
-    if (c->frame->host)
-        return true;
     if (is_number(v))
         return tw_lang_to_tensor(c, n, v);
     if (v->kind != V_TUPLE)
@@ -22,11 +19,17 @@ static bool settled(lowering *c, const node *n, val *v)
     t.fields = v->fields;
     for (int i = 0; i < t.count; i++) {
         t.item[i] = v->item[i];
-        if (!settled(c, n, &t.item[i]))
+        if (!tw_lang_to_tensors(c, n, &t.item[i]))
             return false;
     }
     *v = t;
     return true;
+}
+
+/* A number becomes a tensor when a variable takes it, as in Triton; in host functions it stays. */
+static bool settled(lowering *c, const node *n, val *v)
+{
+    return c->frame->host || tw_lang_to_tensors(c, n, v);
 }
 
 static bool assign_parts(lowering *c, const node *target, val v, bool keep)
