@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Benchmarks beside PyTorch, interleaved: run.py [train|compile|record|memory|loss|gemm|attention|memory-bound ...]; none: all.
+"""Benchmarks beside PyTorch, interleaved: run.py [train|compile|record|memory|loss|gemm|attention|memory-bound|tile-compile ...]; none: all.
 
 Every runtime is a process of its own that computes one step when told to and sleeps otherwise, so that the steps of all take turns on the same
 machine in the same minute. Medians are compared; rows are appended to bench/results/SUITE.tsv."""
@@ -243,9 +243,23 @@ def suite_operations(suite, cases, modes):
     return run
 
 
+def suite_tile_compile(arguments):
+    """Cold: source text to loaded code, nothing cached. peer_ms is what a kernel may take; the last row what a launch costs over its work."""
+    tool, env = os.path.join(ROOT, "build", "bench", "tw_tile"), dict(os.environ, TW_CACHE="0", TW_THREADS=str(THREADS))
+    out = subprocess.run([tool, "compile", os.path.join(ROOT, "kernels", "list.tsv")], capture_output=True, text=True, check=True, env=env, cwd=ROOT)
+    kernels = [line.split("\t") for line in out.stdout.splitlines()]
+    rows = [(name, 1, "limit", ms, "150", f"{150 / float(ms):.1f}", "150 ms", f"{float(ms) / 150:.3f}") for name, ms in kernels]
+    median = statistics.median(float(ms) for _, ms in kernels)
+    rows.append(("median", 1, "limit", f"{median:.2f}", "20", f"{20 / median:.2f}", "20 ms", f"{median / 20:.3f}"))
+    ns = float(subprocess.run([tool, "launch"], capture_output=True, text=True, check=True, env=env).stdout.split()[1])
+    rows.append(("launch", 1, "limit", f"{ns * 1e-6:.6f}", "0.001", f"{1000 / ns:.1f}", "1 us", f"{ns / 1000:.3f}"))
+    append("tile-compile", rows)
+    return median <= 20 and ns <= 1000 and all(float(ms) <= 150 for _, ms in kernels)
+
+
 SUITES = {"train": suite_train, "compile": suite_compile, "record": suite_record, "memory": suite_memory, "loss": suite_loss,
           "gemm": suite_operations("gemm", GEMMS, ["eager"]), "attention": suite_operations("attention", ATTENTION, ["eager"]),
-          "memory-bound": suite_operations("memory-bound", ROWS, ["eager", "compile"])}
+          "memory-bound": suite_operations("memory-bound", ROWS, ["eager", "compile"]), "tile-compile": suite_tile_compile}
 
 
 def main():

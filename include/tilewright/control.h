@@ -1,5 +1,8 @@
 /* How the library goes about its work: tiers, threads, limits, what it says. None of it changes a result.
  *
+ * One shortcut is taken unless TW_EXACT=1 is in the environment: what a causal mask hides from a whole block of rows
+ * is not computed, so that 0 times infinity or NaN there counts as 0, and a sum of -0 may stay -0.
+ *
  * Every setting has an environment variable that holds where the program sets nothing. Settings are of the whole
  * program and may be changed by any thread; what runs already isn't touched. */
 #ifndef TILEWRIGHT_CONTROL_H
@@ -17,10 +20,11 @@ TW_API const char *tw_library_version(void); /* "0.1.0" */
 typedef enum {
     TW_TIER_AUTO,       /* first sight: operation by operation; second sight: compiled as a whole */
     TW_TIER_OPERATIONS, /* always operation by operation */
-    TW_TIER_COMPILED    /* compiled at first sight */
+    TW_TIER_COMPILED,   /* compiled at first sight */
+    TW_TIER_EAGER       /* operation by operation, and each runs at its call instead of at the next look */
 } tw_tier;
 TW_API void tw_set_tier(tw_tier tier);
-TW_API tw_tier tw_get_tier(void); /* TW_EAGER=1: operations, and each runs at once instead of at the next look */
+TW_API tw_tier tw_get_tier(void); /* TW_EAGER=1: eager, whatever the program sets */
 
 /* How often one segment, or one compiled function, is compiled for new sizes, dtypes or strides. What no kernel serves
  * then runs operation by operation; TW_LOG=guards says so. < 0: TW_RECOMPILE_LIMIT, else 8. */

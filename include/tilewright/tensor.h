@@ -64,6 +64,8 @@ TW_API tw_tensor *tw_rand(int rank, const int64_t *shape,
 TW_API tw_tensor *tw_randn(int rank, const int64_t *shape, tw_dtype dtype);
 TW_API tw_tensor *tw_randint(int64_t low, int64_t high, int rank, const int64_t *shape, tw_dtype dtype);
 TW_API tw_status tw_manual_seed(uint64_t seed);
+TW_API tw_status tw_generator_get(int64_t state[2]); /* of the default generator: to go on from there another day */
+TW_API tw_status tw_generator_set(const int64_t state[2]);
 TW_API void tw_generator_forget(void); /* frees the default generator's state; the next use begins at seed 0 */
 TW_API tw_tensor *
 tw_generator_take(int64_t count); /* a generator state (i64[2]) for `count` numbers of dropout or rand_*; moves on */

@@ -5,6 +5,7 @@
 #include "tilewright/control.h"
 #include "tilewright/explain.h"
 #include "tilewright/io.h"
+#include "tilewright/kernel.h"
 #include "tilewright/nn.h"
 #include "tilewright/ops.h"
 #include "tilewright/optim.h"

@@ -165,5 +165,6 @@ void tw_copy_to_strides(void *to, const void *from, int rank, const int64_t *sha
 const char *tw_env(const char *name); /* NULL: unset or empty */
 bool tw_env_on(const char *name);     /* set and not "0" */
 int64_t tw_env_int(const char *name, int64_t otherwise);
+tw_tier tw_chosen_tier(void); /* what the program set; tw_get_tier looks at the environment too, and is slower */
 
 #endif

@@ -10,6 +10,7 @@ enum { RECOMPILE_LIMIT = 8, MOST_THREADS = 1024 };
 
 static _Atomic int64_t memory_budget, recompile_limit = -1;
 static _Atomic int threads;
+static _Atomic tw_tier tier;
 
 const char *tw_env(const char *name)
 {
@@ -29,6 +30,21 @@ int64_t tw_env_int(const char *name, int64_t otherwise)
     char *end = NULL;
     long long number = value ? strtoll(value, &end, 10) : 0;
     return value && end != value && *end == '\0' ? number : otherwise;
+}
+
+void tw_set_tier(tw_tier wanted)
+{
+    atomic_store(&tier, wanted);
+}
+
+tw_tier tw_chosen_tier(void)
+{
+    return atomic_load_explicit(&tier, memory_order_relaxed);
+}
+
+tw_tier tw_get_tier(void)
+{
+    return tw_env_on("TW_EAGER") ? TW_TIER_EAGER : tw_chosen_tier();
 }
 
 void tw_set_memory_budget(int64_t bytes)

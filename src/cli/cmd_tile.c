@@ -16,16 +16,16 @@ tw_status cli_tile_add(tw_lang *l, const char *path)
     return status;
 }
 
-static int parse_files(int argc, char **argv)
+static int parse_files(const text_list *files)
 {
     tw_lang *l = tw_lang_create(NULL);
     int failed = 0, fine = 0;
     if (!l)
         return cli_fail("tile parse");
-    for (int i = 0; i < argc; i++) {
-        if (cli_tile_add(l, argv[i]) == TW_OK)
+    for (int i = 0; i < files->count; i++) {
+        if (cli_tile_add(l, files->item[i]) == TW_OK)
             continue;
-        printf("error\t%s:1\t-\t%s\n", argv[i], tw_error_message());
+        printf("error\t%s:1\t-\t%s\n", files->item[i], tw_error_message());
         failed++;
     }
     if (tw_lang_check_all(l) != TW_OK) {
@@ -50,48 +50,30 @@ static int parse_files(int argc, char **argv)
 
 static int cmd_parse(int argc, char **argv)
 {
-    if (argc == 0 || !strcmp(argv[0], "--help") || !strcmp(argv[0], "-h")) {
-        printf("usage: tw tile parse FILES\n\nParses every @triton.jit function of the files and prints a line for "
-               "each: ok or error,\n"
-               "file:line, kernel, reason, with tabs between; last the numbers of both. Where and why stands on\n"
-               "standard error. Files given together may import from each other.\n");
-        return argc == 0 ? 2 : 0;
-    }
-    return parse_files(argc, argv);
+    text_list files = {.count = 0};
+    int code;
+    const command_line line = {
+        .name = "tile parse",
+        .about = "Parses every @triton.jit function of the files and prints a line for each: ok or error,\n"
+                 "file:line, kernel, reason, with tabs between; last the numbers of both. Where and why stands on\n"
+                 "standard error. Files given together may import from each other.",
+        .operand = "FILE",
+        .given = &files,
+        .least = 1,
+        .most = TILE_MOST_FILES};
+    return cli_parse(&line, argc, argv, &code) ? parse_files(&files) : code;
 }
 
-static const struct {
-    const char *name, *about;
-    int (*run)(int argc, char **argv);
-} commands[] = {
+static const cli_command commands[] = {
     {"parse", "parse kernels, a line for each", cmd_parse},
     {"compile", "compile one kernel and print it", tile_cmd_compile},
     {"run", "run a kernel on .npy arrays", tile_cmd_run},
+    {"bench", "time it", tile_cmd_bench},
     {"check", "run it and find wrong accesses, races, NaN", tile_cmd_check},
     {"step", "step through it", tile_cmd_step},
 };
 
-static void print_usage(FILE *to)
-{
-    fprintf(to, "usage: tw tile COMMAND [options] FILE...\n\ncommands:\n");
-    for (size_t i = 0; i < TW_COUNT(commands); i++)
-        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].about);
-    fprintf(to, "\ntw tile COMMAND --help says more\n");
-}
-
 int cmd_tile(int argc, char **argv)
 {
-    if (argc < 1) {
-        print_usage(stderr);
-        return 2;
-    }
-    if (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h")) {
-        print_usage(stdout);
-        return 0;
-    }
-    for (size_t i = 0; i < TW_COUNT(commands); i++)
-        if (!strcmp(argv[0], commands[i].name))
-            return commands[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "tw tile: unknown command '%s'; tw tile --help lists them\n", argv[0]);
-    return 2;
+    return cli_dispatch("tile", commands, TW_COUNT(commands), "", argc, argv);
 }

@@ -1,8 +1,21 @@
 /* tw tile compile, run, check. */
 #include "cli/tile.h"
 #include "runtime/launch.h"
+#include "tile/optimise.h"
+#include "tile/say.h"
 
 /* ---- compile ---- */
+
+/* Code is made from the program that a launch would have made, with nothing known of the arguments. */
+static tw_status emit_code(const tile_request *r, tw_text *text)
+{
+    tw_graph *g = tw_graph_clone(r->program.graph);
+    tw_status status = g ? tw_tile_optimise(&g) : TW_ERR_MEMORY;
+    if (status == TW_OK)
+        status = tw_host_emit(g, r->emit, text);
+    tw_graph_destroy(g);
+    return status;
+}
 
 static tw_status emit(const tile_request *r)
 {
@@ -11,7 +24,7 @@ static tw_status emit(const tile_request *r)
     if (!strcmp(r->emit, "tile"))
         tw_graph_print(r->program.graph, &text);
     else if (!strcmp(r->emit, "llvm") || !strcmp(r->emit, "asm"))
-        status = tw_host_emit(r->program.graph, r->emit, &text);
+        status = emit_code(r, &text);
     else
         status = tw_error(TW_ERR_VALUE, "--emit '%s'; expected tile, llvm or asm", r->emit);
     if (status == TW_OK)
@@ -79,12 +92,18 @@ static tw_status run_compiled(const tile_request *r, const tw_tile_buffer *buffe
     int64_t word[TILE_MOST_ARGS * 8];
     tw_launcher *l;
     const tw_launch_options options = {.general = r->general, .print = print_line};
-    for (int i = 0; i < r->program.parameters; i++)
-        word[i] =
-            argument[i].bits + (argument[i].buffer >= 0 ? (int64_t)(uintptr_t)buffer[argument[i].buffer].data : 0);
+    tile_words(r, buffer, argument, word);
     TW_TRY(tw_launcher_create(r->program.graph, &options, &l));
-    tw_status status = tw_launcher_run(l, r->grid, word, failed_at);
+    int64_t failed = -1;
+    tw_status status = tw_launcher_run(l, r->grid, word, &failed);
     tw_launcher_destroy(l);
+    const tw_op **statement =
+        tw_alloc((size_t)tw_tile_statements(r->program.graph->body, NULL) * sizeof *statement + 1);
+    if (statement && failed >= 0) {
+        tw_tile_statements(r->program.graph->body, statement);
+        *failed_at = statement[failed];
+    }
+    tw_free((void *)statement);
     return status;
 }
 

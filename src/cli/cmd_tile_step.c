@@ -237,7 +237,7 @@ int tile_cmd_step(int argc, char **argv)
     }
     if (status == TW_OK)
         status = tile_save(r);
-    code = status == TW_OK ? 0 : status == TW_ERR_INTERRUPTED ? 130 : tile_fail(r, "step");
+    code = status == TW_OK ? 0 : status == TW_ERR_INTERRUPTED ? CLI_INTERRUPTED : tile_fail(r, "step");
     if (status != TW_OK && status != TW_ERR_INTERRUPTED)
         tile_say_place(r, failed_at, stderr);
     tile_free(r);

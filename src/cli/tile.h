@@ -2,6 +2,7 @@
 #ifndef TW_CLI_TILE_H
 #define TW_CLI_TILE_H
 
+#include "cli/cli.h"
 #include "io/npy.h"
 #include "tile/interpret.h"
 
@@ -18,13 +19,13 @@ typedef struct tile_arg { /* --arg or --const */
 } tile_arg;
 
 typedef struct tile_request {
-    const char *file[TILE_MOST_FILES];
-    int files;
+    text_list files;
     const char *kernel, *emit;
     tile_arg arg[TILE_MOST_ARGS];
     int args;
     int64_t grid[3], config;
-    bool strict, interpret, general, help;
+    double flops; /* of one launch, as the caller says */
+    bool strict, interpret, general;
     tw_lang *lang;
     tw_lang_program program;
 } tile_request;
@@ -39,6 +40,8 @@ tw_status tile_save(tile_request *r);
 /* Buffers and arguments of the interpreter, in the order of the program's; arrays must be loaded. */
 tw_status tile_bind(tile_request *r, tw_tile_buffer *buffer, int *buffers, tw_tile_argument *argument,
                     tw_tile_run *run);
+/* Buffers as addresses: what a launcher takes. */
+void tile_words(const tile_request *r, const tw_tile_buffer *buffer, const tw_tile_argument *argument, int64_t *word);
 void tile_free(tile_request *r);
 int tile_fail(tile_request *r, const char *command);
 const tw_lang_place *tile_place(const tile_request *r, const tw_op *op);
@@ -47,6 +50,7 @@ void tile_say_place(const tile_request *r, const tw_op *op, FILE *to);
 
 int tile_cmd_compile(int argc, char **argv);
 int tile_cmd_run(int argc, char **argv);
+int tile_cmd_bench(int argc, char **argv);
 int tile_cmd_check(int argc, char **argv);
 int tile_cmd_step(int argc, char **argv);
 

@@ -33,7 +33,7 @@ static bool copy(char *to, size_t room, const char *from, size_t length)
 static bool parse_arg(tile_request *r, const char *command, const char *text, bool constant)
 {
     if (r->args == TILE_MOST_ARGS)
-        return refuse(command, "more arguments than %s", "160");
+        return refuse(command, "'%s' is one argument too many", text);
     tile_arg *a = &r->arg[r->args++];
     size_t name = strcspn(text, ":="), type = 0;
     const char *rest = text + name;
@@ -69,72 +69,70 @@ static bool parse_grid(tile_request *r, const char *command, const char *text)
     return !*end || refuse(command, "--grid '%s'; expected one to three whole numbers with commas or x between", text);
 }
 
-static void print_help(const char *command, const char *about, bool run)
+/* The options of a command: `run` wants arrays and a grid, compile types. */
+enum { MOST_OPTIONS = 9 };
+static int request_options(tile_request *r, bool run, text_list *args, text_list *constants, const char **grid,
+                           option *rows)
 {
-    printf("usage: tw tile %s [options] FILE...\n\n%s\n\noptions:\n", command, about);
-    printf("  --kernel NAME            which @triton.jit function (needed where there are several)\n");
-    if (run)
-        printf("  --arg x=in.npy           an array from a file; x=in.npy:out.npy writes it back into another one\n"
-               "  --arg x=@64x32,f32:o.npy an array for results; without :o.npy it is dropped\n"
-               "  --arg y=&x               the array of another argument\n"
-               "  --arg n=1000             a scalar (i32 or f32, n:i64=1000 for another dtype), None, True\n"
-               "  --grid X,Y,Z             how many program instances\n");
-    else
-        printf("  --arg x:*f32             type of a pointer; n:i32 of a scalar; d=f32[64, 32] block of a descriptor\n"
-               "  --emit WHAT              tile, llvm or asm (tile)\n");
-    printf("  --const BLOCK=128        value of a tl.constexpr, as Python writes it\n"
-           "  --config N               configuration of @triton.autotune for what is not given (0)\n"
-           "  --strict                 refuse extensions of Triton\n");
-    if (run)
-        printf("  --interpret              by the interpreter, not compiled\n"
-               "  --general                compiled without what is known of the arguments (strides of 1, shared "
-               "arrays)\n");
-    printf("  --help                   say this\n\nFurther FILEs may hold helpers that the kernel imports.\n");
+    const option kernel = {
+        "--kernel", "NAME", "which @triton.jit function (needed where there are several)", OPTION_TEXT, &r->kernel,
+        0,          0};
+    const option shared[] = {
+        {"--const", "BLOCK=128", "value of a tl.constexpr, as Python writes it", OPTION_LIST, constants, 0, 0},
+        {"--config", "N", "configuration of @triton.autotune for what is not given (0)", OPTION_INT, &r->config, 0,
+         1000},
+        {"--strict", NULL, "refuse extensions of Triton", OPTION_FLAG, &r->strict, 0, 0},
+    };
+    const option to_run[] = {
+        {"--arg", "NAME=VALUE",
+         "x=in.npy, x=in.npy:out.npy (writes it back), x=@64x32,f32:out.npy (new), y=&x (the same), n=1000, n:i64=5",
+         OPTION_LIST, args, 0, 0},
+        {"--grid", "X,Y,Z", "how many program instances (1)", OPTION_TEXT, grid, 0, 0},
+        {"--flops", "N", "floating-point operations of one launch (tw tile bench says GFLOP/s then)", OPTION_FLOAT,
+         &r->flops, 0, 1e18},
+        {"--interpret", NULL, "by the interpreter, not compiled", OPTION_FLAG, &r->interpret, 0, 0},
+        {"--general", NULL, "compiled without what is known of the arguments (strides of 1, shared arrays)",
+         OPTION_FLAG, &r->general, 0, 0},
+    };
+    const option to_compile[] = {
+        {"--arg", "NAME:TYPE", "x:*f32 a pointer, n:i32 a scalar, d=f32[64, 32] block of a descriptor", OPTION_LIST,
+         args, 0, 0},
+        {"--emit", "WHAT", "tile, llvm or asm (tile)", OPTION_TEXT, &r->emit, 0, 0},
+    };
+    size_t own = run ? TW_COUNT(to_run) : TW_COUNT(to_compile);
+    rows[0] = kernel;
+    memcpy(rows + 1, run ? to_run : to_compile, own * sizeof *rows);
+    memcpy(rows + 1 + own, shared, sizeof shared);
+    return (int)(1 + own + TW_COUNT(shared));
 }
 
 bool tile_parse(tile_request *r, const char *command, const char *about, bool run, int argc, char **argv, int *code)
 {
-    *code = 2;
+    option rows[MOST_OPTIONS];
+    text_list args = {.count = 0}, constants = {.count = 0};
+    const char *grid = NULL;
+    char name[32], text[512];
     r->grid[0] = r->grid[1] = r->grid[2] = 1;
     r->emit = "tile";
-    for (int i = 0; i < argc; i++) {
-        const char *o = argv[i];
-        if (!strcmp(o, "--help") || !strcmp(o, "-h")) {
-            print_help(command, about, run);
-            *code = 0;
-            return false;
-        }
-        if (!strcmp(o, "--strict") || !strcmp(o, "--interpret") || !strcmp(o, "--general")) {
-            *(o[2] == 's' ? &r->strict : o[2] == 'i' ? &r->interpret : &r->general) = true;
-            continue;
-        }
-        if (strncmp(o, "--", 2) != 0) {
-            if (r->files == TILE_MOST_FILES)
-                return refuse(command, "more than %s files", "256");
-            r->file[r->files++] = o;
-            continue;
-        }
-        size_t length = strcspn(o, "=");
-        const char *value = o[length] == '=' ? o + length + 1 : i + 1 < argc ? argv[++i] : NULL;
-        if (!value)
-            return refuse(command, "%s needs a value", o);
-        bool fine = true;
-        if (!strncmp(o, "--kernel", length))
-            r->kernel = value;
-        else if (!strncmp(o, "--emit", length) && !run)
-            r->emit = value;
-        else if (!strncmp(o, "--arg", length) || !strncmp(o, "--const", length))
-            fine = parse_arg(r, command, value, !strncmp(o, "--const", length));
-        else if (!strncmp(o, "--grid", length) && run)
-            fine = parse_grid(r, command, value);
-        else if (!strncmp(o, "--config", length))
-            r->config = strtoll(value, NULL, 10);
-        else
-            fine = refuse(command, "unknown option '%s'", o);
-        if (!fine)
-            return false;
-    }
-    return r->files > 0 || refuse(command, "no %s given", "FILE");
+    snprintf(name, sizeof name, "tile %s", command);
+    snprintf(text, sizeof text, "%s\nFurther FILEs may hold helpers that the kernel imports.", about);
+    const command_line line = {.name = name,
+                               .about = text,
+                               .options = rows,
+                               .count = request_options(r, run, &args, &constants, &grid, rows),
+                               .operand = "FILE",
+                               .given = &r->files,
+                               .least = 1,
+                               .most = TILE_MOST_FILES};
+    if (!cli_parse(&line, argc, argv, code))
+        return false;
+    *code = CLI_USAGE;
+    bool fine = !grid || parse_grid(r, command, grid);
+    for (int i = 0; i < args.count && fine; i++)
+        fine = parse_arg(r, command, args.item[i], false);
+    for (int i = 0; i < constants.count && fine; i++)
+        fine = parse_arg(r, command, constants.item[i], true);
+    return fine;
 }
 
 /* ---- compiling ---- */
@@ -192,13 +190,13 @@ tw_status tile_compile(tile_request *r)
     const tw_lang_options options = {.strict = r->strict};
     if (!(r->lang = tw_lang_create(&options)))
         return TW_ERR_MEMORY;
-    for (int i = 0; i < r->files; i++)
-        TW_TRY(cli_tile_add(r->lang, r->file[i]));
+    for (int i = 0; i < r->files.count; i++)
+        TW_TRY(cli_tile_add(r->lang, r->files.item[i]));
     if (!r->kernel && tw_lang_kernel_count(r->lang) == 1)
         r->kernel = tw_lang_kernel_at(r->lang, 0)->name;
     if (!r->kernel)
         return tw_error(TW_ERR_VALUE, "%d kernels in %s; --kernel says which", tw_lang_kernel_count(r->lang),
-                        r->file[0]);
+                        r->files.item[0]);
     for (int i = 0; i < r->args; i++)
         one_arg(&r->arg[i], &args[i]);
     return tw_lang_compile(r->lang, r->kernel, args, r->args, (int)r->config, &r->program);
@@ -341,6 +339,13 @@ tw_status tile_bind(tile_request *r, tw_tile_buffer *buffer, int *buffers, tw_ti
                          .argument = argument,
                          .arguments = r->program.parameters};
     return TW_OK;
+}
+
+void tile_words(const tile_request *r, const tw_tile_buffer *buffer, const tw_tile_argument *argument, int64_t *word)
+{
+    for (int i = 0; i < r->program.parameters; i++)
+        word[i] =
+            argument[i].bits + (argument[i].buffer >= 0 ? (int64_t)(uintptr_t)buffer[argument[i].buffer].data : 0);
 }
 
 void tile_free(tile_request *r)

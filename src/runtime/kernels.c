@@ -42,7 +42,7 @@ static void publish(tw_hash key, tw_kernel **kernel)
 
 tw_status tw_kernel_get(const tw_graph *program, bool may_compile, tw_kernel **kernel, tw_kernel_origin *origin)
 {
-    tw_hash key = tw_graph_hash(program);
+    tw_hash key = tw_hash_u64(tw_graph_hash(program), tw_env_on("TW_EXACT")); /* which changes the code */
     if (!lock)
         return tw_error(TW_ERR_MEMORY, "kernels: out of memory at start-up");
     *origin = TW_KERNEL_SHARED;

@@ -48,7 +48,7 @@ typedef struct launch {
     int64_t programs;
     _Atomic int64_t next;
     _Atomic bool stopped;
-    const tw_op *failed_at;
+    int64_t failed; /* -1: nothing */
     char message[400];
 } launch;
 
@@ -70,21 +70,6 @@ static char *scratch_of(int64_t bytes)
 }
 
 /* ---- creating ---- */
-
-static int find_statements(const tw_block *block, const tw_op **statement)
-{
-    int count = 0;
-    tw_for_each_op (op, block) {
-        if (op->code == TW_T_PRINT || op->code == TW_T_ASSERT) {
-            if (statement)
-                statement[count] = op;
-            count++;
-        }
-        for (uint32_t i = 0; i < op->regions; i++)
-            count += find_statements(op->region[i], statement ? statement + count : NULL);
-    }
-    return count;
-}
 
 static tw_status read_arguments(tw_launcher *l)
 {
@@ -137,12 +122,12 @@ tw_status tw_launcher_create(const tw_graph *program, const tw_launch_options *o
     if (status == TW_OK)
         status = l->program ? read_arguments(l) : TW_ERR_MEMORY;
     if (status == TW_OK) {
-        l->statements = find_statements(program->body, NULL);
+        l->statements = tw_tile_statements(l->program->body, NULL);
         l->statement = tw_alloc_zero((size_t)l->statements + 1, sizeof *l->statement);
         status = l->statement ? TW_OK : TW_ERR_MEMORY;
     }
     if (status == TW_OK) {
-        find_statements(program->body, l->statement);
+        tw_tile_statements(l->program->body, l->statement);
         *launcher = l;
         return TW_OK;
     }
@@ -267,8 +252,8 @@ static bool say(void *user, int64_t statement, const int64_t *program, const voi
     if (broken < 0)
         return true;
     tw_os_lock_take(run->l->lock);
-    if (!run->failed_at) {
-        run->failed_at = op;
+    if (run->failed < 0) {
+        run->failed = statement;
         snprintf(run->message, sizeof run->message,
                  "program (%lld, %lld, %lld): the assertion does not hold (element %lld)%s%s", (long long)program[0],
                  (long long)program[1], (long long)program[2], (long long)broken, *op->attr[0].text ? ": " : "",
@@ -322,31 +307,31 @@ static int64_t run_alone(launch *run, char *memory, bool *worth)
 
 static tw_status run_all(launch *run)
 {
-    int threads = tw_num_threads();
     char *memory = scratch_of(run->v->scratch_bytes);
     if (!memory)
         return TW_ERR_MEMORY;
-    if (threads == 1 || run->programs == 1) {
-        run_chunk(run, 0, run->programs, memory);
+    if (run->programs == 1) {
+        run_chunk(run, 0, 1, memory);
         return TW_OK;
     }
     bool worth, fine = true;
     int64_t done = run_alone(run, memory, &worth);
-    if (!worth)
+    int threads = worth ? tw_num_threads() : 1; /* not before it is needed: it asks the system */
+    if (done == run->programs || atomic_load(&run->stopped))
         return TW_OK;
     atomic_init(&run->next, done);
     int64_t chunk = TW_MAX((run->programs - done) / ((int64_t)threads * CHUNKS_A_THREAD), (int64_t)1);
-#pragma omp parallel num_threads(threads) reduction(&& : fine)
+#pragma omp parallel num_threads(threads) reduction(&& : fine) if (threads > 1)
     fine = run_chunks(run, chunk);
     return fine ? TW_OK : TW_ERR_MEMORY;
 }
 
-tw_status tw_launcher_run(tw_launcher *l, const int64_t *grid, const int64_t *word, const tw_op **failed_at)
+tw_status tw_launcher_run(tw_launcher *l, const int64_t *grid, const int64_t *word, int64_t *failed)
 {
     launch run; /* large: only what is used is set */
     run.l = l;
     run.call = (tw_host_call){.grid = {grid[0], grid[1], grid[2]}, .say = say, .user = &run};
-    run.failed_at = NULL;
+    run.failed = -1;
     atomic_init(&run.stopped, false);
     for (int i = 0; i < 3; i++)
         if (grid[i] < 0 || grid[i] > INT32_MAX)
@@ -363,7 +348,7 @@ tw_status tw_launcher_run(tw_launcher *l, const int64_t *grid, const int64_t *wo
     }
     if (run.programs > 0)
         TW_TRY(run_all(&run));
-    if (failed_at)
-        *failed_at = run.failed_at;
-    return run.failed_at ? tw_error(TW_ERR_VALUE, "%s", run.message) : TW_OK;
+    if (failed)
+        *failed = run.failed;
+    return run.failed >= 0 ? tw_error(TW_ERR_VALUE, "%s", run.message) : TW_OK;
 }

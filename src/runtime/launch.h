@@ -18,8 +18,8 @@ void tw_launcher_destroy(tw_launcher *l);
 
 /* Runs all programs of the grid and returns when they are done. word[i]: argument i of the program, an address or a
  * scalar's bits. Arrays of different arguments must be apart or begin at the same address. Thread-safe.
- * failed_at: NULL, or where the operation goes that ended the launch (an assertion). */
-tw_status tw_launcher_run(tw_launcher *l, const int64_t *grid, const int64_t *word, const tw_op **failed_at);
+ * failed: NULL, or which of the program's prints and asserts ended the launch goes there (see tw_tile_statements). */
+tw_status tw_launcher_run(tw_launcher *l, const int64_t *grid, const int64_t *word, int64_t *failed);
 tw_status tw_launcher_prepare(tw_launcher *l, const int64_t *word); /* compiles what these arguments need */
 int tw_launcher_variants(const tw_launcher *l);                     /* compiled so far */
 

@@ -18,6 +18,7 @@ enum {
     COLUMN_BLOCK = 64,
     DOT_ROWS = 512,
     DOT_COLUMNS = 64,
+    MOST_COLUMNS = 512,
     MOST_WHOLE_ROWS = 1 << 14,
     PANEL_ROWS = 64
 };
@@ -38,6 +39,25 @@ static int64_t even_block(int64_t extent, int64_t wanted)
         if (extent % block == 0)
             return block;
     return wanted;
+}
+
+/* What a row of so many columns costs in whole vectors, relative to its columns. */
+static double padding(int64_t columns)
+{
+    enum { LANES = 16 };
+    return (double)((columns + LANES - 1) / LANES * LANES) / (double)columns;
+}
+
+/* Columns of a contraction that one program makes, panel by panel: a block that divides them and fills its vectors. */
+static int64_t column_block(int64_t extent)
+{
+    int64_t best = even_block(extent, DOT_COLUMNS);
+    if (extent % best != 0)
+        return best;
+    for (int64_t block = DOT_COLUMNS; block <= MOST_COLUMNS; block++)
+        if (extent % block == 0 && padding(block) < padding(best) - 0.05)
+            best = block;
+    return best;
 }
 
 /* Where the extent varies, the blocks' layout must not: what is cut is always cut. */
@@ -71,7 +91,7 @@ static void choose_blocks(const group *k, frame *f)
     case GROUP_DOT: /* rows that vary stay whole up to a size: what is cut would be copied */
         if (!f->var[1].varies || f->var[1].extent > MOST_WHOLE_ROWS)
             tile_var(f, 1, DOT_ROWS);
-        tile_var(f, 2, DOT_COLUMNS);
+        tile_var(f, 2, f->var[2].varies ? DOT_COLUMNS : column_block(f->var[2].extent));
         break;
     case GROUP_PANEL: /* the loop over the rows is compiled for its step */
         tile_var(f, f->row, PANEL_ROWS);
@@ -351,6 +371,14 @@ static tw_status emit_looped(emitter *e)
 
 /* ---- scans and scatters ---- */
 
+static int scan_kind(int code)
+{
+    return code == TW_G_CUMSUM    ? TW_T_SCAN_SUM
+           : code == TW_G_CUMPROD ? TW_T_SCAN_PROD
+           : code == TW_G_CUMMAX  ? TW_T_SCAN_MAX
+                                  : TW_T_SCAN_MIN;
+}
+
 static tw_status emit_scan(emitter *e, int number, int64_t *programs)
 {
     TW_TRY(add_arguments(e, number));
@@ -377,8 +405,7 @@ static tw_status emit_scan(emitter *e, int number, int64_t *programs)
     TW_TRY(e->status);
     if (r > 1) {
         v = tw_emit_align(e, v, v.set | 1u << along);
-        int kind = op->code == TW_G_CUMSUM ? TW_T_SCAN_SUM : TW_T_SCAN_PROD;
-        v.v = v.v ? check(e, tw_t_scan(e->g, v.v, 0, kind, op->attr[1].i != 0)) : NULL;
+        v.v = v.v ? check(e, tw_t_scan(e->g, v.v, 0, scan_kind(op->code), op->attr[1].i != 0)) : NULL;
     }
     tw_emit_store(e, y, at, v);
     return e->status;

@@ -282,7 +282,7 @@ static tw_status run_dot(tw_tile_machine *m, const tw_op *op)
     return TW_OK;
 }
 
-/* ---- sorting ---- stable, by merging runs; NaN last in both orders */
+/* ---- sorting ---- by merging runs; -0 is less than 0, NaN comes last in both orders */
 
 typedef struct key {
     int64_t whole;
@@ -295,6 +295,8 @@ static bool before(const key *a, const key *b, bool floating, bool plain, bool d
     if (floating) {
         if (isnan(a->real) || isnan(b->real))
             return !isnan(a->real) && isnan(b->real);
+        if (a->real == b->real)
+            return descending ? signbit(a->real) < signbit(b->real) : signbit(a->real) > signbit(b->real);
         return descending ? a->real > b->real : a->real < b->real;
     }
     bool less = plain ? (uint64_t)a->whole < (uint64_t)b->whole : a->whole < b->whole,

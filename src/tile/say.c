@@ -57,3 +57,18 @@ int64_t tw_tile_broken(const tw_op *op, const void *data, tw_tile_row *row)
             return i;
     return -1;
 }
+
+int tw_tile_statements(const tw_block *block, const tw_op **statement)
+{
+    int count = 0;
+    tw_for_each_op (op, block) {
+        if (op->code == TW_T_PRINT || op->code == TW_T_ASSERT) {
+            if (statement)
+                statement[count] = op;
+            count++;
+        }
+        for (uint32_t i = 0; i < op->regions; i++)
+            count += tw_tile_statements(op->region[i], statement ? statement + count : NULL);
+    }
+    return count;
+}

@@ -9,6 +9,9 @@
 typedef int64_t tw_tile_row(int64_t elements);
 void tw_tile_say_print(const tw_op *op, const int64_t *program, const void *const *data, tw_tile_row *row,
                        tw_text *line);
+/* The prints and asserts of a program in the order of its text; returns how many. NULL: they are only counted. */
+int tw_tile_statements(const tw_block *block, const tw_op **statement);
+
 /* The first element of an assert's condition that doesn't hold; -1: all do. */
 int64_t tw_tile_broken(const tw_op *op, const void *data, tw_tile_row *row);
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-PROGRAM = re.compile(r"^```c\n(.*?^int main\(.*?)^```\n(?:(?!```)[^\n]*\n)*?(?:^```text\n(.*?)^```\n)?", re.M | re.S)
+PROGRAM = re.compile(r"^```c\n(.*?^int main\(.*?)^```\n(?:(?!```)[^\n]*\n)*(?:^```text\n(.*?)^```\n)?", re.M | re.S)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 

@@ -64,6 +64,12 @@ def run_and_parse(tw, folder):
     args = ["--arg", f"x_ptr={folder}/x.npy", "--arg", f"y_ptr={folder}/y.npy", "--arg", f"out_ptr=@300,f32:{folder}/out.npy", "--arg", "n=300"]
     done = run(tw, "run", kernels, "--kernel", "add", *args, "--const", "BLOCK=128", "--grid", "3")
     expect("run add", done.returncode == 0 and np.array_equal(np.load(f"{folder}/out.npy"), x + y), done)
+    done = run(tw, "bench", kernels, "--kernel", "add", *args, "--const", "BLOCK=128", "--grid", "3")
+    expect("bench says a time and a limit", done.returncode == 0 and re.search(r"median +[\d.]+ ms of \d+ launches", done.stdout) and "GB/s" in done.stdout, done)
+    for stage, word in (("llvm", "define void @tw_kernel"), ("asm", "tw_kernel:")):
+        types = ["--arg", "x_ptr:*f32", "--arg", "y_ptr:*f32", "--arg", "out_ptr:*f32", "--arg", "n:i32", "--const", "BLOCK=128"]
+        done = run(tw, "compile", kernels, "--kernel", "add", *types, "--emit", stage)
+        expect(f"compile --emit {stage}", done.returncode == 0 and word in done.stdout and "gather" not in done.stdout, done)
     done = run(tw, "run", kernels, "--kernel", "addd", *args, "--const", "BLOCK=128", "--grid", "3")
     expect("an unknown kernel is guessed", done.returncode == 1 and "did you mean 'add'" in done.stderr, done)
     done = run(tw, "run", kernels, "--kernel", "add", *args, "--grid", "3")
@@ -83,7 +89,7 @@ def run_and_parse(tw, folder):
     expect("parse: a caret on standard error", "^^^^" in done.stderr and "did you mean" in done.stderr, done)
     done = run(tw, "compile", kernels, "--kernel", "rms_norm", *sum((["--arg", a] for a in ("X:*f16", "Y:*f16", "W:*f16", "stride:i32", "N:i32", "eps:f32")), []),
                "--const", "BLOCK=64")
-    expect("compile prints a tile program", done.returncode == 0 and done.stdout.startswith("program rms_norm"), done)
+    expect("compile prints a tile program", done.returncode == 0 and done.stdout.startswith("program rms_norm\n"), done)
 
 
 def configurations(tw, folder):
@@ -128,10 +134,11 @@ def messages(tw, folder):
         f.write("import triton\nimport triton.language as tl\n\n@triton.jit\ndef forever(x):\n    while tl.atomic_cas(x, 0, 1) != 0:\n        pass\n"
                 "\n\n@triton.jit\ndef claims(x):\n    tl.device_assert(tl.load(x) == 5, \"it is five\")\n\n\n@triton.jit\ndef says(x):\n    tl.device_print(\"x is\", tl.load(x))\n")
     np.save(f"{folder}/one.npy", np.ones(1, np.int32))
-    done = run(tw, "run", f"{folder}/loops.py", "--kernel", "claims", "--arg", f"x={folder}/one.npy")
-    expect("a failed assertion names its line", done.returncode == 1 and "it is five" in done.stderr and "loops.py:12" in done.stderr, done)
-    done = run(tw, "run", f"{folder}/loops.py", "--kernel", "says", "--arg", f"x={folder}/one.npy")
-    expect("device_print", done.stdout == "pid (0, 0, 0) x is: 1\n", done)
+    for way in ([], ["--interpret"]):
+        done = run(tw, "run", *way, f"{folder}/loops.py", "--kernel", "claims", "--arg", f"x={folder}/one.npy")
+        expect(f"a failed assertion names its line {way}", done.returncode == 1 and "it is five" in done.stderr and "loops.py:12" in done.stderr, done)
+        done = run(tw, "run", *way, f"{folder}/loops.py", "--kernel", "says", "--arg", f"x={folder}/one.npy")
+        expect(f"device_print {way}", done.stdout == "pid (0, 0, 0) x is: 1\n", done)
 
 
 def look(x, out, limit, n):

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """random_kernels.py TW [COUNT [SEED]]: random well-typed kernels in Triton's interpreter and in `tw tile run`.
+random_kernels.py TW --both COUNT [SEED]: many more of them, interpreted and compiled, which must give the same bits.
 
 A kernel loads integers and floats, computes with branches, loops, helpers, reductions and scans, and stores everything
 that it holds. Integers must be equal, floats near. Kernel i of seed S is kernel 0 of seed S + i; what differs is printed
@@ -14,7 +15,7 @@ os.environ["TRITON_INTERPRET"] = "1"
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-B, PROGRAMS = 16, 3
+B, PROGRAMS = 64, 3  # several vectors of any machine
 HEAD = "import triton\nimport triton.language as tl\n\n\n"
 HELPERS = '''@triton.jit
 def choose(a, b, KIND: tl.constexpr):
@@ -128,9 +129,26 @@ class Writer:
         target = self.new(kind) if indent == 1 and self.r.random() < 0.5 else self.r.choice(old)
         self.say(indent, f"{target} = ({value}) + {zero}")
 
+    def memory(self, indent):
+        """Writes and reads of what this instance has for itself, in another order each time."""
+        r = self.r
+        kind = r.choice("iiff" + "l")
+        pointer = r.choice({"i": ["x_ptr", "y_ptr"], "l": ["z_ptr"], "f": ["u_ptr", "v_ptr"]}[kind])
+        lanes = r.choice(["tl.arange(0, B)"] * 3 + [f"{B - 1} - tl.arange(0, B)", "(tl.arange(0, B) ^ 1)", f"tl.arange(0, B) * 5 % {B}", f"(tl.arange(0, B) + {r.randint(1, 9)}) % {B}"])
+        at = "i" if lanes == "tl.arange(0, B)" and r.random() < 0.7 else f"pid * B + {lanes}"
+        mask = f", mask={self.condition()}" if r.random() < 0.3 else ""
+        if r.random() < 0.5:
+            self.say(indent, f"tl.store({pointer} + {at}, {self.expression(kind, 1)}{mask})")
+            return
+        old = [k for k, t in self.vars.items() if t == kind]
+        target = self.new(kind) if indent == 1 and r.random() < 0.5 else r.choice(old)
+        self.say(indent, f"{target} = tl.load({pointer} + {at}{mask}{', other=' + self.number(kind) if mask else ''})")
+
     def statement(self, indent):
         choice = self.r.random()
-        if choice < 0.6 or indent > 3:
+        if choice < 0.2:
+            self.memory(indent)
+        elif choice < 0.6 or indent > 3:
             self.assign(indent)
         elif choice < 0.7:
             a, b = self.of("i"), self.of("i")
@@ -187,8 +205,8 @@ def inputs(seed, counts):
                 float_ptr=np.zeros(counts["f"] * n, np.float32))
 
 
-def ours(tw, path, args, folder):
-    command = [tw, "tile", "run", path, "--kernel", "kernel", "--grid", str(PROGRAMS), "--arg", "n=11", "--const", f"B={B}"]
+def ours(tw, path, args, folder, *way):
+    command = [tw, "tile", "run", path, *way, "--kernel", "kernel", "--grid", str(PROGRAMS), "--arg", "n=11", "--const", f"B={B}"]
     for name, value in args.items():
         np.save(f"{folder}/{name}.npy", value)
         command += ["--arg", f"{name}={folder}/{name}.npy:{folder}/{name}.out.npy"]
@@ -219,7 +237,27 @@ def differs(want, got):
     return ""
 
 
+def write_file(path, count, seed):
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(HEAD + HELPERS)
+        for s in range(seed, seed + count):
+            f.write(Writer(s).kernel()[0].replace("def kernel(", f"def kernel_{s}(") + "\n\n")
+
+
+def compare_both_ways(tw, count, seed):
+    program = os.path.join(os.path.dirname(tw), "..", "tests", "tile", "two_ways")
+    with tempfile.TemporaryDirectory() as folder:
+        for first in range(seed, seed + count, 500):
+            write_file(f"{folder}/kernels.py", min(500, seed + count - first), first)
+            code = subprocess.run([program, f"{folder}/kernels.py"]).returncode
+            if code:
+                return code
+    return 0
+
+
 def main():
+    if len(sys.argv) > 2 and sys.argv[2] == "--both":
+        sys.exit(compare_both_ways(os.path.abspath(sys.argv[1]), int(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else 1))
     tw, count, seed = os.path.abspath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 120, int(sys.argv[3]) if len(sys.argv) > 3 else 1
     failed = skipped = 0
     np.seterr(all="ignore")
@@ -235,7 +273,7 @@ def main():
                 skipped += 1
                 print(f"seed {s}: Triton refuses: {str(e)[:200]}", file=sys.stderr)
                 continue
-            message = differs(want, ours(tw, path, args, folder))
+            message = differs(want, ours(tw, path, args, folder)) or differs(want, ours(tw, path, args, folder, "--interpret"))
             if message:
                 failed += 1
                 print(f"seed {s}: {message}\n{text}")

@@ -154,7 +154,7 @@ tw_status tw_os_read_file(const char *path, size_t most, void **data, size_t *by
 
 struct tw_os_writer {
     int fd;
-    char *path, *temporary;
+    char *path, *temporary; /* temporary: NULL where there is nothing to replace: a device, a pipe */
 };
 
 static void free_writer(tw_os_writer *w)
@@ -164,6 +164,21 @@ static void free_writer(tw_os_writer *w)
     tw_free(w);
 }
 
+static tw_status open_temporary(tw_os_writer *w, size_t room)
+{
+    struct stat info;
+    if (stat(w->path, &info) == 0 && S_ISDIR(info.st_mode))
+        return tw_error(TW_ERR_IO, "cannot write %s: it is a folder; expected a file", w->path);
+    snprintf(w->temporary, room, "%s.tmp.XXXXXX", w->path);
+    w->fd = mkostemp(w->temporary, O_CLOEXEC);
+    if (w->fd < 0)
+        return refused("cannot write beside", w->path);
+    mode_t mask = umask(0);
+    umask(mask);
+    fchmod(w->fd, 0666 & ~mask);
+    return TW_OK;
+}
+
 tw_status tw_os_writer_open(const char *path, tw_os_writer **writer)
 {
     tw_os_writer *w = tw_alloc_zero(1, sizeof *w);
@@ -171,25 +186,23 @@ tw_status tw_os_writer_open(const char *path, tw_os_writer **writer)
     if (!w)
         return TW_ERR_MEMORY;
     size_t room = strlen(path) + 16;
+    struct stat info;
+    bool replaced = stat(path, &info) != 0 || S_ISREG(info.st_mode) || S_ISDIR(info.st_mode);
     w->fd = -1;
     w->path = tw_strdup(path);
-    w->temporary = tw_alloc(room);
-    if (!w->path || !w->temporary) {
+    w->temporary = replaced ? tw_alloc(room) : NULL;
+    if (!w->path || (replaced && !w->temporary)) {
         free_writer(w);
         return TW_ERR_MEMORY;
     }
-    snprintf(w->temporary, room, "%s.tmp.XXXXXX", path);
-    w->fd = mkostemp(w->temporary, O_CLOEXEC);
-    if (w->fd < 0) {
-        tw_status status = refused("cannot write beside", path);
+    tw_status status = replaced ? open_temporary(w, room) : TW_OK;
+    if (!replaced && (w->fd = open(path, O_WRONLY | O_CLOEXEC)) < 0)
+        status = refused("cannot write", path);
+    if (status == TW_OK)
+        *writer = w;
+    else
         free_writer(w);
-        return status;
-    }
-    mode_t mask = umask(0);
-    umask(mask);
-    fchmod(w->fd, 0666 & ~mask);
-    *writer = w;
-    return TW_OK;
+    return status;
 }
 
 tw_status tw_os_writer_write(tw_os_writer *w, const void *data, size_t bytes)
@@ -225,11 +238,11 @@ tw_status tw_os_writer_commit(tw_os_writer *w, bool durable)
     tw_status status = !durable || fsync(w->fd) == 0 || errno == EINVAL ? TW_OK : refused("cannot write", w->path);
     if (close(w->fd) != 0 && status == TW_OK)
         status = refused("cannot write", w->path);
-    if (status == TW_OK && rename(w->temporary, w->path) != 0)
+    if (status == TW_OK && w->temporary && rename(w->temporary, w->path) != 0)
         status = refused("cannot replace", w->path);
-    if (status != TW_OK)
+    if (status != TW_OK && w->temporary)
         unlink(w->temporary);
-    else if (durable)
+    else if (durable && w->temporary)
         sync_folder_of(w->path);
     free_writer(w);
     return status;
@@ -240,7 +253,8 @@ void tw_os_writer_cancel(tw_os_writer *w)
     if (!w)
         return;
     close(w->fd);
-    unlink(w->temporary);
+    if (w->temporary)
+        unlink(w->temporary);
     free_writer(w);
 }
 

@@ -27,6 +27,7 @@ tw_hash tw_cache_key(const tw_graph *program)
     LLVMGetVersion(&major, &minor, &patch);
     tw_hash h = tw_hash_u64(tw_graph_hash(program), (uint64_t)major << 32 | minor << 16 | patch);
     h = tw_hash_bytes(h, tw_codegen_sources, strlen(tw_codegen_sources));
+    h = tw_hash_u64(h, tw_env_on("TW_EXACT"));
     const char *cpu = tw_host_target_get()->cpu, *features = tw_host_features();
     return tw_hash_bytes(tw_hash_bytes(h, cpu, strlen(cpu)), features, strlen(features));
 }

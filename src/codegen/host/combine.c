@@ -140,14 +140,32 @@ static void combine_from(cg *x, const combination *c, int d, place *at)
 
 /* ---- kinds that give the same in any order ---- */
 
+/* The larger or smaller one, where a NaN loses and -0 is less than 0: AVX-512 has an instruction for it. */
+static LLVMValueRef extreme_number(cg *x, bool larger, LLVMValueRef a, LLVMValueRef b)
+{
+    LLVMTypeRef type = LLVMTypeOf(a), i32 = LLVMInt32TypeInContext(x->c);
+    bool single = LLVMGetTypeKind(LLVMGetElementType(type)) == LLVMFloatTypeKind;
+    if (x->vector_bytes == 64 && single && LLVMGetVectorSize(type) == 16) {
+        enum { MINIMUM = 4, MAXIMUM = 5, ROUND_AS_SET = 4 };
+        LLVMValueRef arguments[] = {a,
+                                    b,
+                                    LLVMConstInt(i32, larger ? MAXIMUM : MINIMUM, false),
+                                    a,
+                                    LLVMConstInt(LLVMInt16TypeInContext(x->c), 0xffff, false),
+                                    LLVMConstInt(i32, ROUND_AS_SET, false)};
+        return cg_intrinsic(x, "llvm.x86.avx512.mask.range.ps.512", NULL, 0, arguments, 6);
+    }
+    LLVMValueRef both = cg_intrinsic(x, larger ? "llvm.maximum" : "llvm.minimum", &type, 1, (LLVMValueRef[]){a, b}, 2);
+    both = LLVMBuildSelect(x->b, LLVMBuildFCmp(x->b, LLVMRealUNO, b, b, ""), a, both, "");
+    return LLVMBuildSelect(x->b, LLVMBuildFCmp(x->b, LLVMRealUNO, a, a, ""), b, both, "");
+}
+
 static LLVMValueRef by_kind(cg *x, int kind, LLVMValueRef a, LLVMValueRef b)
 {
-    LLVMTypeRef type = LLVMTypeOf(a);
     switch (kind) {
     case TW_T_COMBINE_MAXNUM:
     case TW_T_COMBINE_MINNUM:
-        return cg_intrinsic(x, kind == TW_T_COMBINE_MAXNUM ? "llvm.maxnum" : "llvm.minnum", &type, 1,
-                            (LLVMValueRef[]){a, b}, 2);
+        return extreme_number(x, kind == TW_T_COMBINE_MAXNUM, a, b);
     case TW_T_COMBINE_AND:
         return LLVMBuildAnd(x->b, a, b, "");
     case TW_T_COMBINE_OR:

@@ -17,9 +17,11 @@ typedef struct product {
     const tw_op *op;
     const tw_value *a, *b, *c;
     tw_dim M, N, K;
-    tw_dtype dtype; /* computed in */
-    int L;          /* lanes */
-    int64_t NR;     /* columns of the packed panel's rows */
+    LLVMValueRef m, n, k; /* the same, or where they end early ... */
+    unsigned cut;         /* ... which of them (CUT_M ...) */
+    tw_dtype dtype;       /* computed in */
+    int L;                /* lanes */
+    int64_t NR;           /* columns of the packed panel's rows */
     LLVMValueRef panel, tile, into;
     const tw_op *const *stores;
     int count;
@@ -95,20 +97,26 @@ static LLVMValueRef zeroed(cg *x, LLVMValueRef v, LLVMValueRef mask)
     return mask ? LLVMBuildSelect(x->b, mask, v, LLVMConstNull(LLVMTypeOf(v)), "") : v;
 }
 
-/* The load behind views, if the tile is nothing else. */
-static const tw_op *plain_load(const cg *x, const tw_value *v)
+static const tw_value *behind_views(const cg *x, const tw_value *v)
 {
     while (v->def && !x->state[v->id].memory &&
            (v->def->code == TW_T_PERMUTE || v->def->code == TW_T_EXPAND_DIMS || v->def->code == TW_T_BROADCAST))
         v = v->def->operand[0];
+    return v;
+}
+
+/* The load behind views, if the tile is nothing else. */
+static const tw_op *plain_load(const cg *x, const tw_value *v)
+{
+    v = behind_views(x, v);
     return v->def && v->def->code == TW_T_LOAD && !x->state[v->id].memory ? v->def : NULL;
 }
 
 /* Do 16 steps of k stand side by side in memory? Found by evaluating into a block that is thrown away. */
 static bool contiguous_along_k(cg *x, const product *p)
 {
-    const tw_op *load = plain_load(x, p->b);
-    if (!load || load->operand[1] || p->L != 16 || p->dtype != TW_F32 || p->b->type.dtype != TW_F32)
+    const tw_value *source = behind_views(x, p->b);
+    if ((!plain_load(x, p->b) && !x->state[source->id].memory) || p->L != 16 || p->dtype != TW_F32)
         return false;
     LLVMBasicBlockRef here = LLVMGetInsertBlock(x->b), probe = LLVMAppendBasicBlockInContext(x->c, x->function, "");
     LLVMPositionBuilderAtEnd(x->b, probe);
@@ -176,11 +184,13 @@ static void pack_square(cg *x, product *p, LLVMValueRef k, LLVMValueRef j, LLVMV
                         LLVMValueRef columns)
 {
     LLVMValueRef row[16];
+    tw_dtype given = (tw_dtype)p->b->type.dtype;
     cg_forget(x);
     for (int i = 0; i < 16; i++) {
         place at[TW_MAX_RANK];
         index_of(p, run(k), one(column(x, j, plus(x, v, i), columns)), at);
-        row[i] = i < wanted ? cg_vector(x, cg_eval(x, p->b, at), TW_F32) : LLVMConstNull(vector_type(x, p));
+        row[i] = i < wanted ? widen(x, p, cg_vector(x, cg_eval(x, p->b, at), given), given)
+                            : LLVMConstNull(vector_type(x, p));
     }
     transpose(x, row);
     for (int i = 0; i < 16; i++) {
@@ -206,9 +216,9 @@ static void pack_transposed(cg *x, product *p, LLVMValueRef k, LLVMValueRef j, i
 
 static void pack(cg *x, product *p, LLVMValueRef j, int vectors, LLVMValueRef columns)
 {
-    LLVMValueRef K = cg_size(x, p->K), blocked = cg_i64(x, 0);
+    LLVMValueRef K = p->k, blocked = cg_i64(x, 0);
     if (contiguous_along_k(x, p)) {
-        blocked = cg_rounded_down(x, K, 16);
+        blocked = p->cut & CUT_K ? K : cg_rounded_down(x, K, 16);
         loop l = cg_loop_begin(x, cg_i64(x, 0), blocked, 16, 0, NULL);
         pack_transposed(x, p, l.index, j, vectors, columns);
         cg_loop_end(x, &l, NULL);
@@ -393,7 +403,7 @@ static void steps(cg *x, product *p, LLVMValueRef m, LLVMValueRef from, LLVMValu
 static void block(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows, int vectors, LLVMValueRef columns)
 {
     enum { UNROLL = 4 };
-    LLVMValueRef sum[MOST_PHIS], K = cg_size(x, p->K), unrolled = cg_rounded_down(x, K, UNROLL);
+    LLVMValueRef sum[MOST_PHIS], K = p->k, unrolled = p->cut & CUT_K ? K : cg_rounded_down(x, K, UNROLL);
     prefetch(x, p, m, j, rows, vectors);
     initial(x, p, m, j, rows, vectors, sum);
     if (p->K < 0 || p->K >= UNROLL)
@@ -419,7 +429,7 @@ static int rows_for(const cg *x, int vectors)
 static LLVMValueRef blocks(cg *x, product *p, LLVMValueRef from, LLVMValueRef j, int rows, int vectors,
                            LLVMValueRef columns)
 {
-    loop l = cg_loop_begin(x, from, minus(x, cg_size(x, p->M), rows - 1), rows, 0, NULL);
+    loop l = cg_loop_begin(x, from, minus(x, p->m, rows - 1), rows, 0, NULL);
     block(x, p, l.index, j, rows, vectors, columns);
     cg_loop_end(x, &l, NULL);
     return l.index;
@@ -458,7 +468,7 @@ static void multiply(cg *x, product *p)
     enum { MOST_VECTORS = 4 };
     int64_t columns = MOST_VECTORS * p->L, rest = p->N % columns;
     int rest_vectors = (int)((rest + p->L - 1) / p->L);
-    LLVMValueRef N = cg_size(x, p->N), full = cg_rounded_down(x, N, columns);
+    LLVMValueRef N = p->n, full = p->cut & CUT_N ? N : cg_rounded_down(x, N, columns);
     if (p->N < 0 || p->N >= columns) {
         loop l = cg_loop_begin(x, cg_i64(x, 0), full, columns, 0, NULL);
         panel(x, p, l.index, MOST_VECTORS, cg_i64(x, columns));
@@ -485,6 +495,18 @@ static void each_matrix(cg *x, product *p, int d)
     cg_loop_end(x, &l, NULL);
 }
 
+/* Columns and chains end at a multiple of what their loops step by; rows don't. */
+static void end_early(cg *x, product *p)
+{
+    unsigned cut = p->cut;
+    LLVMValueRef end = cut ? cg_ragged_columns(x) : NULL;
+    p->m = cut & CUT_M ? end : cg_size(x, p->M);
+    p->n = cut & CUT_N ? end : cg_size(x, p->N);
+    p->k = cut & CUT_K ? end : cg_size(x, p->K);
+    if (cut & CUT_M)
+        p->M = -1;
+}
+
 void cg_dot(cg *x, const tw_op *op, const tw_op *const *stores, int count, LLVMValueRef into)
 {
     enum { MOST_VECTORS = 4 };
@@ -503,6 +525,8 @@ void cg_dot(cg *x, const tw_op *op, const tw_op *const *stores, int count, LLVMV
     p.N = t->dims[p.outer + 1];
     p.K = p.a->type.dims[p.outer + 1];
     p.L = TW_MIN(x->vector_bytes / (int)tw_dtype_size(p.dtype), 16);
+    p.cut = x->state[op->result[0].id].cut;
+    end_early(x, &p);
     if (!count && !p.into)
         p.into = cg_scratch(x, cg_tile_size(t));
     if (!readable_in_place(x, p.a))

@@ -65,7 +65,9 @@ static void copy_body(cg *x, void *data, const place *at)
 void cg_copy_to(cg *x, const tw_value *v, LLVMValueRef memory)
 {
     copy c = {v, memory};
+    x->end = x->state[v->id].ragged ? cg_ragged_columns(x) : NULL;
     cg_for_each_vector(x, &v->type, copy_body, &c);
+    x->end = NULL;
 }
 
 void cg_materialise(cg *x, const tw_value *v)
@@ -160,6 +162,8 @@ static LLVMValueRef reduce_row(cg *x, const tw_op *op, place *at)
     int kind = (int)op->attr[1].i, d = v->type.rank - 1, parts = PARTIALS / x->W;
     tw_dim size = v->type.dims[d];
     LLVMValueRef n = cg_size(x, size), whole = cg_rounded_down(x, n, PARTIALS), part[MOST_PARTS];
+    if (x->state[op->result[0].id].cut & CUT_ROW)
+        whole = cg_ragged_columns(x);
     for (int i = 0; i < parts; i++)
         part[i] = cg_splat(x, identity(x, kind, dtype));
     if (size < 0 || size >= PARTIALS) {

@@ -134,6 +134,8 @@ static lane eval_memory(cg *x, const tw_value *v, const place *at)
         vector = at[i].vector ? i : vector;
     }
     LLVMValueRef address = cg_memory_at(x, v, x->state[v->id].memory, at);
+    if (x->probed)
+        *x->probed = vector == t->rank - 1;
     if (vector < 0)
         return from_memory(x, LLVMBuildLoad2(x->b, element, address, ""), t, false);
     if (vector == t->rank - 1) {

@@ -59,8 +59,10 @@ static void walk_vectors(cg *x, const tw_type *t, place *at, cg_body *body, void
     int d = t->rank - 1;
     LLVMValueRef n = cg_size(x, t->dims[d]), full = cg_rounded_down(x, n, x->W);
     bool known = t->dims[d] >= 0;
+    if (x->end)
+        full = x->end;
     at[d] = (place){cg_i64(x, 0), true, NULL};
-    if (known && t->dims[d] / x->W == 1) {
+    if (known && !x->end && t->dims[d] / x->W == 1) {
         run_body(x, t, body, data, at);
     } else if (!known || t->dims[d] >= x->W) {
         loop l = cg_loop_begin(x, cg_i64(x, 0), full, x->W, 0, NULL);
@@ -68,7 +70,7 @@ static void walk_vectors(cg *x, const tw_type *t, place *at, cg_body *body, void
         run_body(x, t, body, data, at);
         cg_loop_end(x, &l, NULL);
     }
-    if (known && t->dims[d] % x->W == 0)
+    if (x->end || (known && t->dims[d] % x->W == 0))
         return;
     loop l = {0};
     if (!known) /* runs once or not at all */

@@ -49,8 +49,30 @@ static bool lazy(const tw_op *op)
     return !is_driver(op) && op->results == 1 && op->result[0].type.rank > 0;
 }
 
+/* Asks for its source at other places than its own: chains of these would evaluate their beginnings again and again. */
+static bool scatters_asking(const tw_op *op)
+{
+    const tw_type *from = op->operands ? &op->operand[0]->type : NULL, *to = &op->result[0].type;
+    int i = 0, j = 0;
+    if (op->code != TW_T_RESHAPE)
+        return op->code == TW_T_GATHER || op->code == TW_T_SPLIT;
+    while (i < from->rank || j < to->rank) { /* only dimensions of 1 come and go? */
+        if (i < from->rank && j < to->rank && from->dims[i] == to->dims[j])
+            i++, j++;
+        else if (i < from->rank && from->dims[i] == 1)
+            i++;
+        else if (j < to->rank && to->dims[j] == 1)
+            j++;
+        else
+            return true;
+    }
+    return false;
+}
+
 static int own_cost(const tw_op *op)
 {
+    if (scatters_asking(op))
+        return DEAR;
     if ((op->code == TW_T_DIV || op->code == TW_T_REM) && op->result[0].type.dtype == TW_I32)
         return DEAR; /* no vector unit has it */
     if (op->code == TW_T_DIV || op->code == TW_T_SQRT || op->code == TW_T_REM)
@@ -91,13 +113,15 @@ static void mark_kept(cg *x, const tw_block *block)
         return;
     }
     for (const tw_op *op = block->first; op; op = op->next) {
-        if (!lazy(op))
+        if (!lazy(op) && op->code != TW_T_SPLIT)
             continue;
         value_state *s = &x->state[op->result[0].id];
         s->cost = own_cost(op);
         for (uint32_t i = 0; i < op->operands; i++)
             if (op->operand[i] && op->operand[i]->type.rank)
                 s->cost += TW_MIN(x->state[op->operand[i]->id].cost, 1000);
+        if (op->code == TW_T_SPLIT)
+            x->state[op->result[1].id].cost = s->cost;
     }
     const tw_op *store = NULL;
     for (const tw_op *op = block->last; op; op = op->prev) {
@@ -169,14 +193,22 @@ static void flush(cg *x, statements *s)
     s->stores = 0;
 }
 
+/* Stores that may meet are carried out one after the other, unless they meet element by element. */
+static bool meets(cg *x, const statements *s, const tw_op *op)
+{
+    for (int i = 0; i < s->stores; i++)
+        if (cg_must_part(x, s->store[i], op))
+            return true;
+    return false;
+}
+
 static void add_store(cg *x, statements *s, const tw_op *op)
 {
     const tw_type *t = &op->operand[0]->type;
     bool fits = s->stores == 0 || (cg_same_shape(t, &s->store[0]->operand[0]->type) && t->rank <= 2);
     if (s->dot)
         fits = t->rank == 2 && !memcmp(t->dims, s->dot->result[0].type.dims, 2 * sizeof *t->dims);
-    fits = fits && s->stores < MOST_PENDING;
-    if (!fits)
+    if (!fits || s->stores == MOST_PENDING || meets(x, s, op))
         flush(x, s);
     s->store[s->stores++] = op;
 }
@@ -331,7 +363,9 @@ static void lower_statement(cg *x, statements *s, const tw_op *op)
 void cg_lower_block(cg *x, const tw_block *block)
 {
     statements s = {.stores = 0};
+    ragged outer = x->ragged;
     mark_kept(x, block);
+    cg_find_ragged(x, block);
     cg_order_loads(x, block);
     for (const tw_op *op = block->first; op && x->status == TW_OK; op = op->next) {
         if (op->code == TW_T_STORE) {
@@ -344,6 +378,8 @@ void cg_lower_block(cg *x, const tw_block *block)
         }
         if (op->code == TW_T_LOAD && reads_pending(&s, op))
             flush(x, &s);
+        if (scatters_asking(op) && x->state[op->operand[0]->id].cost >= DEAR)
+            cg_materialise(x, op->operand[0]);
         if (op->result[0].type.rank == 0) {
             lower_scalar(x, op);
         } else if (x->state[op->result[0].id].early) {
@@ -352,6 +388,7 @@ void cg_lower_block(cg *x, const tw_block *block)
         }
     }
     flush(x, &s);
+    x->ragged = outer;
 }
 
 /* ---- the function ---- */

@@ -43,11 +43,14 @@ typedef struct value_state {
     lane pointer;          /* rank-0 pointers */
     LLVMValueRef memory;   /* a tile that was materialised: row-major, rows padded to whole vectors */
     LLVMValueRef into;     /* a product that is written over its accumulator */
+    bool ragged;           /* a panel that ends early: see ragged.c */
+    uint8_t cut;           /* of a driver: which of its loops do (CUT_M ...) */
     bool keep;             /* dear and needed by several loops: the first loop stores it */
     bool early;            /* a load that a later store may overwrite before it is needed: see order.c */
     bool deferred;         /* a product that waits for its stores */
     int8_t rare;           /* a select: 1 with a branch around its first arm, -1 without; 0: not known yet */
     int32_t cost;          /* operations in its cone */
+    int32_t looked[2];     /* by order.c: in which round it was looked at, in step or not */
     int32_t hoisted, rest; /* by cg_hoist: in which round it was looked at, and what it found */
 } value_state;
 
@@ -62,6 +65,14 @@ typedef struct block_size { /* of scratch memory: bytes times the product of dim
     int dims, round; /* round: which dimension (from 1) is rounded up to whole vectors; 0: none */
     tw_dim dim[TW_MAX_RANK];
 } block_size;
+
+/* Loops over a panel that ends early: a product's rows, columns and chain, a reduction's row. */
+enum { CUT_M = 1, CUT_N = 2, CUT_K = 4, CUT_ROW = 8 };
+
+typedef struct ragged {          /* the panel of the block that is lowered; mask NULL: none */
+    const tw_value *mask, *base; /* its first row; NULL: 0 */
+    int64_t rows, columns;
+} ragged;
 
 enum { MOST_KEPT = 128 };
 enum { MOST_SIZES = 64, ROW_LANES = 16 /* of the widest vector of the narrowest type that is looped over */ };
@@ -85,10 +96,13 @@ typedef struct cg {
     block_size *block; /* of scratch memory, one after another */
     int blocks, block_room;
     LLVMValueRef scratch_used; /* bytes so far, in the entry block */
+    int looking;               /* round of order.c */
     int hoisting;              /* round of cg_hoist */
     bool *probed;              /* not NULL: loads only say whether they are of neighbours */
     LLVMValueRef tail;         /* <W x i1>: active lanes of a last, partial vector; NULL: all */
-    const tw_type *space;      /* index space of the running loop, for `keep` */
+    ragged ragged;
+    LLVMValueRef end;     /* of the rows of the running loop, where they end early; NULL: they don't */
+    const tw_type *space; /* index space of the running loop, for `keep` */
     place space_at[TW_MAX_RANK];
     memo_entry *memo;
     int memo_count, memo_room;
@@ -120,7 +134,8 @@ void cg_if(cg *x, const tw_op *op);
 bool cg_writes(const tw_op *op);                                   /* user memory, itself or in a region */
 bool cg_may_alias(const tw_value *pointer, const tw_value *other); /* tiles or scalars of pointers */
 void cg_order_loads(cg *x, const tw_block *block);
-bool cg_may_wait(const cg *x, const tw_op *dot); /* until its stores are looped over */
+bool cg_must_part(cg *x, const tw_op *first, const tw_op *second); /* stores; else they may be one loop */
+bool cg_may_wait(cg *x, const tw_op *dot);                         /* until its stores are looped over */
 
 /* ---- sizes.c ---- */
 LLVMValueRef cg_size(cg *x, tw_dim d); /* as i64: a constant, or made from the program's symbols */
@@ -147,6 +162,10 @@ LLVMValueRef cg_constant(cg *x, tw_dtype dtype, double value, int64_t bits);
 LLVMValueRef cg_iota(cg *x, int64_t step);                     /* <W x i64> 0, step, 2 * step... */
 LLVMValueRef cg_extend(cg *x, LLVMValueRef v, tw_dtype dtype); /* an integer, or a vector of them, to 64 bits */
 LLVMValueRef cg_all_lanes(cg *x);
+
+/* ---- ragged.c ---- */
+void cg_find_ragged(cg *x, const tw_block *block);
+LLVMValueRef cg_ragged_columns(cg *x); /* that the program looks at */
 
 /* ---- rare.c ---- */
 bool cg_find_rare(cg *x);             /* false: no memory */

@@ -99,5 +99,9 @@ lane cg_eval_rare(cg *x, const tw_op *op, const place *at)
     LLVMPositionBuilderAtEnd(x->b, after);
     LLVMValueRef phi = LLVMBuildPhi(x->b, LLVMTypeOf(usual), "");
     LLVMAddIncoming(phi, (LLVMValueRef[]){usual, rare}, (LLVMBasicBlockRef[]){from, end}, 2);
-    return (lane){.form = LANE_VECTOR, .v = LLVMBuildSelect(x->b, lanes, phi, usual, "")};
+    LLVMValueRef v = LLVMBuildSelect(x->b, lanes, phi, usual, "");
+    if (cg_place_is_vector(at, op->result[0].type.rank))
+        return (lane){.form = LANE_VECTOR, .v = v};
+    /* a scan goes element by element, and all lanes are the same */
+    return (lane){.form = LANE_UNIFORM, .v = LLVMBuildExtractElement(x->b, v, cg_i64(x, 0), "")};
 }
