@@ -448,8 +448,8 @@ static void scatter_step(emitter *e, const scattering *w, const tw_index **at)
     const tw_op *op = w->y->def;
     memcpy(from, at, sizeof from);
     from[w->axis] = step;
-    at[w->axis] = tw_ix_read(e->s->arena, w->index, w->index->type.rank, op->code == TW_G_INDEX_ADD ? &step : from,
-                             w->places);
+    at[w->axis] =
+        tw_ix_read(e->s->arena, w->index, w->index->type.rank, op->code == TW_G_INDEX_ADD ? &step : from, w->places);
     emitted v = tw_emit_value(e, w->source, from, false);
     if (op->code != TW_G_SCATTER) { /* what this program wrote is read back through the same argument */
         emitted old = tw_emit_load_stored(e, w->y, at);
