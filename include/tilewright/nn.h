@@ -73,7 +73,8 @@ TW_API tw_tensor *tw_dropout_forward(const tw_dropout_layer *l, tw_tensor *x, bo
  *   x     [batch, time, dim]
  *   mask  NULL, or what broadcasts to [batch, heads, time, time]: bool (hidden where false) or floating (added to the
  *         scores)
- * causal: an element sees itself and those before it. A row that sees nothing is NaN, as in PyTorch. */
+ * causal: an element sees itself and those before it. A row that sees nothing is NaN, as softmax's is
+ * (PyTorch's is 0). */
 typedef struct tw_attention_layer {
     tw_linear_layer qkv, proj;
     int64_t heads;

@@ -1,5 +1,6 @@
 /* Multi-head self-attention. */
 #include "base/base.h"
+#include "tensor/record.h"
 #include "tilewright/nn.h"
 #include "tilewright/ops.h"
 
@@ -28,10 +29,9 @@ static tw_tensor *part_of(const tw_attention_layer *l, tw_tensor *qkv, int which
 
 tw_tensor *tw_attention_forward(const tw_attention_layer *l, tw_tensor *x, tw_tensor *mask, bool causal)
 {
-    if (tw_tensor_status(x) == TW_OK && tw_rank(x) != 3) {
-        tw_error(TW_ERR_SHAPE, "attention: x has %d dimensions; expected [batch, time, dim]", tw_rank(x));
-        return tw_empty(-1, NULL, TW_F32);
-    }
+    if (tw_tensor_status(x) == TW_OK && tw_rank(x) != 3)
+        return tw_tensor_failed(
+            tw_error(TW_ERR_SHAPE, "attention: x has %d dimensions; expected 3, [batch, time, dim]", tw_rank(x)));
     tw_tensor *qkv = tw_linear_forward(&l->qkv, x);
     if (tw_tensor_status(qkv) != TW_OK)
         return qkv;

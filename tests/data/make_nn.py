@@ -22,8 +22,8 @@ def put(name, value):
     out[name] = (value.float() if value.is_floating_point() else value).contiguous().clone()
 
 
-def random(name, *shape):
-    x = torch.randn(shape)
+def random(name, *shape, scale=1.0):
+    x = torch.randn(shape) * scale
     put(name, x)
     return x.double().requires_grad_(True)
 
@@ -55,7 +55,7 @@ def attention():
     x = random("attention.x", batch, time, dim)
     names = {"in_proj_weight": "qkv.weight", "in_proj_bias": "qkv.bias", "out_proj.weight": "proj.weight", "out_proj.bias": "proj.bias"}
     module = nn.MultiheadAttention(dim, heads, batch_first=True, dtype=torch.float64)
-    module.load_state_dict({k: random(f"attention.{n}", *module.get_parameter(k).shape) for k, n in names.items()})
+    module.load_state_dict({k: random(f"attention.{n}", *module.get_parameter(k).shape, scale=0.4) for k, n in names.items()})
     leaves = {"x": x, **{n: module.get_parameter(k) for k, n in names.items()}}
     sees = torch.rand(time, time) > 0.4
     sees[:, 0] = True
@@ -66,9 +66,11 @@ def attention():
                          "scores": scores.expand(batch, heads, time, time).reshape(batch * heads, time, time)}.items():
         y, _ = module(x, x, x, attn_mask=hidden, need_weights=False)
         layer(f"attention.{name}", y, **leaves)
-    sees[2] = False  # a row that sees nothing
+    sees[2] = False  # a row that sees nothing: PyTorch has zeros as the average of no values, we NaN, as softmax has
     put("attention.blind", sees)
-    put("attention.blind.want", module(x, x, x, attn_mask=~sees, need_weights=False)[0])
+    want = module(x, x, x, attn_mask=~sees, need_weights=False)[0].detach()
+    want[:, 2] = float("nan")
+    put("attention.blind.want", want)
 
 
 OPTIMISERS = {

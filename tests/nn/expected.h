@@ -33,14 +33,6 @@ static int close_expected(void **state)
     return 0;
 }
 
-static bool is_expected(const char *name)
-{
-    for (int i = 0; i < tw_file_count(expected); i++)
-        if (!strcmp(tw_file_name(expected, i), name))
-            return true;
-    return false;
-}
-
 static tw_tensor *number(const char *name)
 {
     tw_tensor *t = tw_file_tensor(expected, name);

@@ -120,7 +120,10 @@ static void attention_says_what_it_cannot_take(void **state)
         assert_int_equal(tw_tensor_status(tw_attention_forward(&l, flat, NULL, false)), TW_ERR_SHAPE);
         assert_non_null(strstr(tw_error_message(), "[batch, time, dim]"));
         assert_int_equal(tw_tensor_status(tw_attention_forward(&l, thin, NULL, false)), TW_ERR_SHAPE);
-        checks += 6;
+        tw_tensor *x = tw_zeros(3, (int64_t[]){2, 5, 12}, TW_F32), *wide = tw_zeros(2, (int64_t[]){5, 4}, TW_BOOL);
+        assert_int_equal(tw_tensor_status(tw_attention_forward(&l, x, wide, false)), TW_ERR_SHAPE);
+        assert_non_null(strstr(tw_error_message(), "mask is bool[5, 4]"));
+        checks += 8;
         tw_parameters_free(&p);
     }
 }

@@ -16,6 +16,14 @@ static void start(tw_parameters *p)
     }
 }
 
+static bool is_expected(const char *name)
+{
+    for (int i = 0; i < tw_file_count(expected); i++)
+        if (!strcmp(tw_file_name(expected, i), name))
+            return true;
+    return false;
+}
+
 /* The gradient of sum(p * g) is g. */
 static void set_gradients(tw_parameters *p, int step)
 {
