@@ -228,6 +228,9 @@ def table_source(rows, table, include, input_op, output_op):
 
 # ---- expressions
 
+TYPE_ONLY = ("zeros_as", "padded_to")  # helpers that look at no element of their last tensor
+
+
 class Translator:
     """Turns the expressions of a row into C statements; every call gets a variable."""
 
@@ -300,6 +303,9 @@ class Translator:
                                                                              ("inverse_keep",))
                 if node.func.id == "sub_from" and a is node.args[0]:
                     tensor = False
+                if node.func.id in TYPE_ONLY and a is node.args[-1]:
+                    arguments.append(self.names[a.id])
+                    continue
                 arguments.append(self.value(a) if tensor else self.raw(a))
             return self.store(f"tw_g_{node.func.id}({', '.join(['g'] + arguments)})")
         tensors = node.args[:len(callee.operands)]

@@ -1,5 +1,6 @@
 /* The GPT. */
 #include "base/base.h"
+#include "tensor/record.h"
 #include "tilewright/nn.h"
 #include "tilewright/ops.h"
 
@@ -9,16 +10,14 @@ static tw_status init_block(tw_gpt *m, int64_t i)
     int64_t d = m->config.dim;
     tw_gpt_block *b = &m->block[i];
     char name[5][32];
-    static const char *const parts[] = {"ln1", "qkv", "proj", "ln2", "fc"};
+    static const char *const parts[] = {"", ".ln1", ".ln2", ".fc", ".out"};
     for (int k = 0; k < 5; k++)
-        snprintf(name[k], sizeof name[k], "bl.%lld.%s", (long long)i, parts[k]);
-    TW_TRY(tw_layer_norm_init(&b->ln1, &m->parameters, name[0], d));
-    TW_TRY(tw_linear_init(&b->qkv, &m->parameters, name[1], d, 3 * d, true, std));
-    TW_TRY(tw_linear_init(&b->proj, &m->parameters, name[2], d, d, true, std));
-    TW_TRY(tw_layer_norm_init(&b->ln2, &m->parameters, name[3], d));
-    TW_TRY(tw_linear_init(&b->fc, &m->parameters, name[4], d, 4 * d, true, std));
-    snprintf(name[0], sizeof name[0], "bl.%lld.out", (long long)i);
-    return tw_linear_init(&b->out, &m->parameters, name[0], 4 * d, d, true, std);
+        snprintf(name[k], sizeof name[k], "bl.%lld%s", (long long)i, parts[k]);
+    TW_TRY(tw_layer_norm_init(&b->ln1, &m->parameters, name[1], d));
+    TW_TRY(tw_attention_init(&b->attention, &m->parameters, name[0], d, m->config.heads, true, std));
+    TW_TRY(tw_layer_norm_init(&b->ln2, &m->parameters, name[2], d));
+    TW_TRY(tw_linear_init(&b->fc, &m->parameters, name[3], d, 4 * d, true, std));
+    return tw_linear_init(&b->out, &m->parameters, name[4], 4 * d, d, true, std);
 }
 
 tw_status tw_gpt_init(tw_gpt *m, const tw_gpt_config *config)
@@ -31,6 +30,7 @@ tw_status tw_gpt_init(tw_gpt *m, const tw_gpt_config *config)
                         "sizes and dim a multiple of heads",
                         (long long)config->layers, (long long)config->dim, (long long)config->heads,
                         (long long)config->context, (long long)config->vocabulary);
+    TW_TRY(tw_dropout_init(&m->drop, config->dropout));
     m->block = tw_alloc_zero((size_t)config->layers, sizeof *m->block);
     tw_status status = m->block ? TW_OK : TW_ERR_MEMORY;
     if (status == TW_OK)
@@ -53,41 +53,24 @@ void tw_gpt_free(tw_gpt *m)
     m->block = NULL;
 }
 
-static tw_tensor *drop(const tw_gpt *m, tw_tensor *x, bool training)
+static tw_tensor *block_forward(const tw_gpt *m, const tw_gpt_block *b, tw_tensor *x, bool training)
 {
-    if (!training || m->config.dropout <= 0)
-        return x;
-    return tw_dropout(x, tw_generator_take(tw_numel(x)), m->config.dropout, 0);
-}
-
-/* [batch, time, 3 dim] to one of q, k, v: [batch, heads, time, dim / heads]. */
-static tw_tensor *head(const tw_gpt *m, tw_tensor *qkv, int which)
-{
-    int64_t d = m->config.dim, h = m->config.heads;
-    tw_tensor *x = tw_narrow_to(qkv, 2, 1, (int64_t[]){which * d}, 1, (int64_t[]){d});
-    return tw_transpose(tw_reshape(x, 4, (int64_t[]){tw_size(qkv, 0), tw_size(qkv, 1), h, d / h}), 1, 2);
-}
-
-static tw_tensor *block_forward(tw_gpt *m, const tw_gpt_block *b, tw_tensor *x, bool training)
-{
-    tw_tensor *qkv = tw_linear_forward(&b->qkv, tw_layer_norm_forward(&b->ln1, x));
-    tw_tensor *y = tw_attention(head(m, qkv, 0), head(m, qkv, 1), head(m, qkv, 2), NULL, true, 0);
-    y = tw_reshape(tw_transpose(y, 1, 2), 3, tw_shape(x));
-    x = tw_add(x, drop(m, tw_linear_forward(&b->proj, y), training));
+    tw_tensor *y = tw_attention_forward(&b->attention, tw_layer_norm_forward(&b->ln1, x), NULL, true);
+    x = tw_add(x, tw_dropout_forward(&m->drop, y, training));
     y = tw_gelu(tw_linear_forward(&b->fc, tw_layer_norm_forward(&b->ln2, x)));
-    return tw_add(x, drop(m, tw_linear_forward(&b->out, y), training));
+    return tw_add(x, tw_dropout_forward(&m->drop, tw_linear_forward(&b->out, y), training));
 }
 
 tw_tensor *tw_gpt_logits(tw_gpt *m, tw_tensor *tokens, bool training)
 {
     int64_t time = tw_size(tokens, 1);
-    if (tw_rank(tokens) != 2 || time > m->config.context) {
-        tw_error(TW_ERR_SHAPE, "gpt: tokens with %d dimensions, time %lld; expected [batch, time] with time <= %lld",
-                 tw_rank(tokens), (long long)time, (long long)m->config.context);
-        return tw_empty(-1, NULL, TW_F32);
-    }
+    if (tw_rank(tokens) != 2 || time > m->config.context)
+        return tw_tensor_failed(tw_error(
+            TW_ERR_SHAPE, "gpt: tokens with %d dimensions, time %lld; expected [batch, time] with time <= %lld",
+            tw_rank(tokens), (long long)time, (long long)m->config.context));
     tw_tensor *positions = tw_narrow_to(m->wpe.weight, 0, 1, (int64_t[]){0}, 1, &time);
-    tw_tensor *x = drop(m, tw_add(tw_embedding_forward(&m->wte, tokens), positions), training);
+    tw_tensor *x = tw_add(tw_embedding_forward(&m->wte, tokens), positions);
+    x = tw_dropout_forward(&m->drop, x, training);
     for (int64_t i = 0; i < m->config.layers; i++)
         x = block_forward(m, &m->block[i], x, training);
     x = tw_layer_norm_forward(&m->lnf, x);

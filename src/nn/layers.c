@@ -1,5 +1,6 @@
 /* Layers. Weights are drawn from a normal distribution, biases begin at zero. */
 #include "base/base.h"
+#include "tensor/record.h"
 #include "tilewright/nn.h"
 #include "tilewright/ops.h"
 
@@ -45,7 +46,7 @@ static tw_tensor *add_part(tw_parameters *p, const char *name, const char *part,
 static tw_tensor *normal(int rank, const int64_t *shape, double std)
 {
     tw_tensor *x = tw_mul(tw_randn(rank, shape, TW_F32), tw_scalar(std, TW_F32));
-    return tw_sync() == TW_OK ? x : tw_empty(-1, NULL, TW_F32);
+    return tw_sync() == TW_OK ? x : tw_tensor_failed(tw_error_code());
 }
 
 tw_status tw_linear_init(tw_linear_layer *l, tw_parameters *p, const char *name, int64_t in, int64_t out, bool bias,
@@ -78,6 +79,20 @@ tw_tensor *tw_layer_norm_forward(const tw_layer_norm_layer *l, tw_tensor *x)
     return tw_layer_norm(x, l->weight, l->bias, 1, l->eps);
 }
 
+tw_status tw_rms_norm_init(tw_rms_norm_layer *l, tw_parameters *p, const char *name, int64_t size)
+{
+    TW_SCOPE {
+        l->weight = add_part(p, name, "weight", tw_ones(1, &size, TW_F32));
+        l->eps = 1e-5;
+    }
+    return l->weight ? TW_OK : tw_error_code();
+}
+
+tw_tensor *tw_rms_norm_forward(const tw_rms_norm_layer *l, tw_tensor *x)
+{
+    return tw_rms_norm(x, l->weight, 1, l->eps);
+}
+
 tw_status tw_embedding_init(tw_embedding_layer *l, tw_parameters *p, const char *name, int64_t rows, int64_t size,
                             double std)
 {
@@ -90,4 +105,19 @@ tw_status tw_embedding_init(tw_embedding_layer *l, tw_parameters *p, const char 
 tw_tensor *tw_embedding_forward(const tw_embedding_layer *l, tw_tensor *index)
 {
     return tw_embedding(l->weight, index);
+}
+
+tw_status tw_dropout_init(tw_dropout_layer *l, double p)
+{
+    if (!(p >= 0 && p <= 1))
+        return tw_error(TW_ERR_VALUE, "dropout: probability %g; expected 0 <= p <= 1", p);
+    *l = (tw_dropout_layer){p};
+    return TW_OK;
+}
+
+tw_tensor *tw_dropout_forward(const tw_dropout_layer *l, tw_tensor *x, bool training)
+{
+    if (!training || l->p <= 0)
+        return x;
+    return tw_dropout(x, tw_generator_take(tw_numel(x)), l->p, 0);
 }

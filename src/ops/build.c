@@ -78,6 +78,16 @@ tw_value *tw_g_reshape_like(tw_graph *g, tw_value *x, const tw_value *like)
     return like ? tw_g_reshape_to(g, x, &like->type) : NULL;
 }
 
+tw_value *tw_g_padded_to(tw_graph *g, tw_value *x, const tw_value *like)
+{
+    int64_t none[TW_MAX_RANK] = {0}, behind[TW_MAX_RANK];
+    if (!x || !like || has_shape(x, &like->type))
+        return like ? x : NULL;
+    for (int i = 0; i < x->type.rank; i++)
+        behind[i] = x->type.dims[i] == like->type.dims[i] ? 0 : like->type.dims[i] - x->type.dims[i];
+    return tw_g_pad(g, x, x->type.rank, none, x->type.rank, behind, 0);
+}
+
 tw_value *tw_g_expand_to(tw_graph *g, tw_value *x, const tw_type *type)
 {
     return !x || has_shape(x, type) ? x : tw_g_expand(g, x, type->rank, type->dims);

@@ -18,6 +18,7 @@ tw_value *tw_g_zeros_as(tw_graph *g, const tw_value *x);
 tw_value *tw_g_ones_as(tw_graph *g, const tw_value *x);
 tw_value *tw_g_reshape_like(tw_graph *g, tw_value *x, const tw_value *like);
 tw_value *tw_g_reshape_to(tw_graph *g, tw_value *x, const tw_type *type);
+tw_value *tw_g_padded_to(tw_graph *g, tw_value *x, const tw_value *like); /* zeros behind x, up to the sizes of like */
 tw_value *tw_g_expand_to(tw_graph *g, tw_value *x, const tw_type *type);
 tw_value *tw_g_count_as(tw_graph *g, const tw_value *x, int n,
                         const int64_t *axes); /* elements of x along axes, as a scalar of its dtype */

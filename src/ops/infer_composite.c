@@ -334,6 +334,23 @@ tw_status tw_infer_loss2(tw_graph *g, tw_op *op)
     return TW_OK;
 }
 
+/* A mask broadcasts to the scores [..., m, n], whose leading dimensions are q's. */
+static tw_status check_mask(tw_graph *g, const tw_op *op)
+{
+    const tw_type *mask = type_of(op, 3);
+    tw_value scores = {.type = *type_of(op, 0)};
+    int r = scores.type.rank, added = r - mask->rank;
+    scores.type.dims[r - 1] = type_of(op, 1)->dims[r - 2];
+    bool fits = added >= 0 && (mask->dtype == TW_BOOL || tw_dtype_floating((tw_dtype)mask->dtype));
+    for (int i = 0; fits && i < mask->rank; i++)
+        fits = mask->dims[i] == 1 || mask->dims[i] == scores.type.dims[i + added];
+    return fits ? TW_OK
+                : tw_error(TW_ERR_SHAPE,
+                           "attention: mask is %s; expected bool or floating, of the shape of the scores "
+                           "%s or broadcasting to it",
+                           tw_shape_text(g, op->operand[3]).text, tw_shape_text(g, &scores).text);
+}
+
 tw_status tw_infer_attention(tw_graph *g, tw_op *op)
 {
     const tw_type *q = type_of(op, 0), *k = type_of(op, 1), *v = type_of(op, 2);
@@ -349,6 +366,8 @@ tw_status tw_infer_attention(tw_graph *g, tw_op *op)
                         "floating dtype",
                         tw_shape_text(g, op->operand[0]).text, tw_shape_text(g, op->operand[1]).text,
                         tw_shape_text(g, op->operand[2]).text);
+    if (op->operand[3])
+        TW_TRY(check_mask(g, op));
     *result_of(op) = *q;
     result_of(op)->dims[r - 1] = v->dims[r - 1];
     return TW_OK;

@@ -331,11 +331,28 @@ static tw_status same_but(const tw_graph *g, const tw_op *op, int a, int b, int6
     const tw_type *x = type_of(op, a), *y = type_of(op, b);
     bool fits = x->rank == y->rank;
     for (int i = 0; fits && i < x->rank; i++)
-        fits = i == axis || x->dims[i] == y->dims[i] || (!g->dims && y->dims[i] <= x->dims[i] && b == 1);
+        fits = i == axis || x->dims[i] == y->dims[i];
     return fits ? TW_OK
                 : tw_error(TW_ERR_SHAPE, "%s: %s with %s along axis %lld: sizes differ elsewhere", op->info->name,
                            tw_shape_text(g, op->operand[a]).text, tw_shape_text(g, op->operand[b]).text,
                            (long long)axis);
+}
+
+/* The index names places for a part of x that begins at the first element: it may be smaller, beside the axis. Which of
+ * two symbolic sizes is smaller isn't known: those must be equal. */
+static tw_status index_within(const tw_graph *g, const tw_op *op, int x, int64_t axis)
+{
+    const tw_type *outer = type_of(op, x), *index = type_of(op, 1);
+    bool fits = outer->rank == index->rank;
+    for (int i = 0; fits && i < outer->rank; i++) {
+        tw_dim large = outer->dims[i], small = index->dims[i];
+        fits = i == axis || large == small || (tw_dim_constant(large) && tw_dim_constant(small) && small <= large);
+    }
+    if (fits)
+        return TW_OK;
+    return tw_error(TW_ERR_SHAPE, "%s: index is %s, %s is %s; expected equal ranks, and an index no larger%s",
+                    op->info->name, tw_shape_text(g, op->operand[1]).text, op->info->operand_names[x],
+                    tw_shape_text(g, op->operand[x]).text, axis < 0 ? "" : " beside the axis");
 }
 
 tw_status tw_infer_gather(tw_graph *g, tw_op *op)
@@ -343,7 +360,7 @@ tw_status tw_infer_gather(tw_graph *g, tw_op *op)
     TW_TRY(index_dtype(g, op, 1));
     if (!tw_infer_axis(op, &op->attr[0].i, type_of(op, 0)->rank))
         return TW_ERR_AXIS;
-    TW_TRY(same_but(g, op, 0, 1, op->attr[0].i));
+    TW_TRY(index_within(g, op, 0, op->attr[0].i));
     *result_of(op) = *type_of(op, 1);
     result_of(op)->dtype = type_of(op, 0)->dtype;
     return TW_OK;
@@ -381,8 +398,8 @@ tw_status tw_infer_scatter(tw_graph *g, tw_op *op)
     TW_TRY(same_dtype(g, op, 0, 2));
     if (!tw_infer_axis(op, &op->attr[0].i, type_of(op, 0)->rank))
         return TW_ERR_AXIS;
-    TW_TRY(same_but(g, op, 0, 1, op->attr[0].i));
-    TW_TRY(same_but(g, op, 2, 1, -1));
+    TW_TRY(index_within(g, op, 0, op->attr[0].i));
+    TW_TRY(index_within(g, op, 2, -1));
     *result_of(op) = *type_of(op, 0);
     return TW_OK;
 }

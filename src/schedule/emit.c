@@ -211,6 +211,23 @@ static emitted emit_guard(emitter *e, const guard *g)
     return both(e, low, high);
 }
 
+static void add_to_key(emitter *e, const guard *g)
+{
+    e->condition_key = tw_hash_u64(e->condition_key, g->x->hash);
+    e->condition_key = tw_hash_u64(tw_hash_u64(e->condition_key, (uint64_t)g->low), (uint64_t)g->high);
+}
+
+void tw_emit_only_where(emitter *e, const tw_index *x, int64_t size)
+{
+    if (!x) {
+        tw_emit_fail(e, TW_ERR_MEMORY);
+        return;
+    }
+    guard g = {x, 0, size};
+    e->condition = both(e, e->condition, emit_guard(e, &g));
+    add_to_key(e, &g);
+}
+
 /* Where the last block of a variable hangs over its extent, nothing is read or written. */
 static emitted tail_mask(emitter *e, uint32_t set)
 {
@@ -281,8 +298,8 @@ void tw_emit_store(emitter *e, const tw_value *v, const tw_index *const *at, emi
     emitted where = address(e, v, at, true);
     if (!where.v || !x.v)
         return;
-    emitted mask = tail_mask(e, where.set);
-    if (x.set & ~where.set) {
+    emitted mask = both(e, e->condition, tail_mask(e, where.set));
+    if ((x.set | mask.set) & ~where.set) {
         tw_emit_fail(e, tw_error(TW_ERR_INTERNAL, "schedule: %%%u varies over more than its elements", v->id));
         return;
     }
@@ -512,9 +529,7 @@ static emitted emit_operand(emitter *e, const tw_op *op, uint32_t i, const tw_in
         return (emitted){tw_emit_fail(e, status), 0};
     for (int g = 0; g < x.guards; g++) {
         mask = both(e, mask, emit_guard(e, &x.guard[g]));
-        e->condition_key = tw_hash_u64(e->condition_key, x.guard[g].x->hash);
-        e->condition_key =
-            tw_hash_u64(tw_hash_u64(e->condition_key, (uint64_t)x.guard[g].low), (uint64_t)x.guard[g].high);
+        add_to_key(e, &x.guard[g]);
     }
     if (x.guards)
         e->condition = both(e, outer, mask);

@@ -231,6 +231,7 @@ void tw_emit_forget(emitter *e); /* the memo, at the border of a region */
 emitted tw_emit_load_stored(emitter *e, const tw_value *value,
                             const tw_index *const *at); /* of what the program itself wrote */
 void tw_emit_store(emitter *e, const tw_value *value, const tw_index *const *at, emitted x);
+void tw_emit_only_where(emitter *e, const tw_index *x, int64_t size); /* from here on: only where 0 <= x < size */
 emitted tw_emit_align(emitter *e, emitted x, uint32_t set);
 tw_value *tw_emit_fail(emitter *e, tw_status status);
 emitted tw_emit_from_matrix(emitter *e, tw_value *x, int rows, int columns);

@@ -411,65 +411,84 @@ static tw_status emit_scan(emitter *e, int number, int64_t *programs)
     return e->status;
 }
 
+typedef struct scattering {
+    const tw_value *y, *index, *source;
+    int axis, outer, place, inner, step; /* variables: before, along and behind the axis; along the index */
+    int64_t places, steps;
+} scattering;
+
+static int64_t lay_out_scatter(emitter *e, scattering *w)
+{
+    const value_facts *f = facts_of(e->s, w->y);
+    int64_t a, b;
+    tw_schedule_axis_form(f, w->axis, &a, &w->places, &b);
+    w->steps = facts_of(e->s, w->index)->shape[w->index->type.rank > 1 ? w->axis : 0];
+    int varies = tw_schedule_axis_varies(f, w->axis);
+    w->outer = tw_frame_add(&e->f, (var){.kind = VAR_GRID, .extent = a, .block = 1, .varies = varies & VARIES_A});
+    w->place = tw_frame_add(
+        &e->f, (var){.kind = VAR_TILE, .role = ROLE_INNER, .extent = w->places, .varies = varies & VARIES_R});
+    w->inner = tw_frame_add(&e->f, (var){.kind = VAR_TILE, .extent = b, .varies = varies & VARIES_B});
+    w->step = tw_frame_add(&e->f, (var){.kind = VAR_GRID, .extent = TW_MAX(w->steps, 2), .block = 1});
+    choose_blocks(e->k, &e->f);
+    tile_var(&e->f, w->inner, COLUMN_BLOCK);
+    bool looped[MOST_VARS] = {false};
+    looped[w->step] = true;
+    return lay_out_grid(e, looped);
+}
+
+static const tw_index *frame_var(const emitter *e, int v)
+{
+    return tw_ix_var(e->s->arena, v, e->f.var[v].extent);
+}
+
+/* One step of the index: `at` is the program's columns, whose place along the axis the index names. */
+static void scatter_step(emitter *e, const scattering *w, const tw_index **at)
+{
+    const tw_index *from[TW_MAX_RANK], *step = frame_var(e, w->step);
+    const tw_op *op = w->y->def;
+    memcpy(from, at, sizeof from);
+    from[w->axis] = step;
+    at[w->axis] =
+        tw_ix_read(e->s->arena, w->index, w->index->type.rank, op->code == TW_G_INDEX_ADD ? &step : from, w->places);
+    emitted v = tw_emit_value(e, w->source, from, false);
+    if (op->code != TW_G_SCATTER) { /* what this program wrote is read back through the same argument */
+        emitted old = tw_emit_load_stored(e, w->y, at);
+        uint32_t set = old.set | v.set;
+        old = set ? tw_emit_align(e, old, set) : old;
+        v = set ? tw_emit_align(e, v, set) : v;
+        v = (emitted){old.v && v.v ? check(e, tw_t_add(e->g, old.v, v.v)) : NULL, set};
+    }
+    tw_emit_store(e, w->y, at, v);
+}
+
 /* A program owns columns of the result: it copies x there, then adds or writes the sources in order, so that repeated
- * indices are safe. */
+ * indices are safe. Columns beside which the index ends get x only. */
 static tw_status emit_scatter(emitter *e, int number, int64_t *programs)
 {
     TW_TRY(add_arguments(e, number));
     const tw_value *y = e->k->value[0];
     const tw_op *op = y->def;
-    const tw_value *x = op->operand[0], *index = op->operand[1], *source = op->operand[2];
-    int64_t a, n, b, sa, r, sb, axis = op->attr[0].i;
-    bool sliced = op->code == TW_G_INDEX_ADD;
-    tw_schedule_axis_form(facts_of(e->s, y), (int)axis, &a, &n, &b);
-    tw_schedule_axis_form(facts_of(e->s, sliced ? source : index), (int)axis, &sa, &r, &sb);
-    if (sa != a || (sb != b && axis + 1 < y->type.rank))
-        return tw_error(TW_ERR_UNSUPPORTED, "schedule: %s with an index smaller than x beside the axis",
-                        op->info->name);
-    int varies = tw_schedule_axis_varies(facts_of(e->s, y), (int)axis);
-    int outer = tw_frame_add(&e->f, (var){.kind = VAR_GRID, .extent = a, .block = 1, .varies = varies & VARIES_A});
-    int place =
-        tw_frame_add(&e->f, (var){.kind = VAR_TILE, .role = ROLE_INNER, .extent = n, .varies = varies & VARIES_R});
-    int inner = tw_frame_add(&e->f, (var){.kind = VAR_TILE, .extent = b, .varies = varies & VARIES_B});
-    int step = tw_frame_add(&e->f, (var){.kind = VAR_GRID, .extent = TW_MAX(r, 2), .block = 1});
-    choose_blocks(e->k, &e->f);
-    tile_var(&e->f, inner, COLUMN_BLOCK);
-    bool looped[MOST_VARS] = {false};
-    looped[step] = true;
-    *programs = lay_out_grid(e, looped);
-    tw_arena *m = e->s->arena;
-    const tw_index *at[TW_MAX_RANK], *from[TW_MAX_RANK], *where[TW_MAX_RANK], *linear;
-    linear = tw_ix_add(m, tw_ix_scale(m, tw_ix_var(m, outer, a), n), tw_ix_var(m, place, n));
-    linear = tw_ix_add(m, tw_ix_scale(m, linear, b), tw_ix_var(m, inner, b));
-    tw_ix_unravel(m, linear, y->type.rank, facts_of(e->s, y)->shape, at);
-    tw_emit_store(e, y, at, tw_emit_value(e, x, at, false));
+    scattering w = {.y = y, .index = op->operand[1], .source = op->operand[2], .axis = (int)op->attr[0].i};
+    *programs = lay_out_scatter(e, &w);
+    const int64_t *shape = facts_of(e->s, y)->shape, *size = facts_of(e->s, w.index)->shape;
+    const tw_index *at[TW_MAX_RANK] = {NULL};
+    tw_ix_unravel(e->s->arena, frame_var(e, w.outer), w.axis, shape, at);
+    at[w.axis] = frame_var(e, w.place);
+    tw_ix_unravel(e->s->arena, frame_var(e, w.inner), y->type.rank - w.axis - 1, shape + w.axis + 1, at + w.axis + 1);
+    tw_emit_store(e, y, at, tw_emit_value(e, op->operand[0], at, false));
+    for (int d = 0; d < y->type.rank && op->code != TW_G_INDEX_ADD; d++)
+        if (d != w.axis && size[d] != shape[d])
+            tw_emit_only_where(e, at[d], size[d]);
     TW_TRY(e->status);
-    tw_value *bounds[] = {tw_emit_i64(e, 0), tw_emit_i64(e, r), tw_emit_i64(e, 1)};
+    tw_value *bounds[] = {tw_emit_i64(e, 0), tw_emit_i64(e, w.steps), tw_emit_i64(e, 1)};
     tw_op *loop = tw_t_for(e->g, bounds[0], bounds[1], bounds[2], 0, NULL);
     tw_value *i = loop ? tw_block_add_arg(e->g, loop->region[0], tw_type_scalar(TW_I64)) : NULL;
     if (!i)
         return tw_error_code();
     tw_graph_insert_at_end(e->g, loop->region[0]);
     tw_emit_forget(e);
-    e->base[step] = (emitted){i, 0};
-    linear = tw_ix_add(m, tw_ix_scale(m, tw_ix_var(m, outer, a), r), tw_ix_var(m, step, TW_MAX(r, 2)));
-    linear = tw_ix_add(m, tw_ix_scale(m, linear, b), tw_ix_var(m, inner, b));
-    tw_ix_unravel(m, linear, source->type.rank, facts_of(e->s, source)->shape, from);
-    if (sliced)
-        where[0] = tw_ix_var(m, step, TW_MAX(r, 2));
-    else
-        memcpy(where, from, sizeof where);
-    for (int d = 0; d < y->type.rank; d++)
-        at[d] = d == axis ? tw_ix_read(m, index, index->type.rank, where, n) : from[d];
-    emitted v = tw_emit_value(e, source, from, false);
-    if (op->code != TW_G_SCATTER) { /* what this program wrote is read back through the same argument */
-        emitted old = tw_emit_load_stored(e, y, at);
-        uint32_t set = old.set | v.set;
-        old = set ? tw_emit_align(e, old, set) : old;
-        v = set ? tw_emit_align(e, v, set) : v;
-        v = (emitted){old.v && v.v ? check(e, tw_t_add(e->g, old.v, v.v)) : NULL, set};
-    }
-    tw_emit_store(e, y, at, v);
+    e->base[w.step] = (emitted){i, 0};
+    scatter_step(e, &w, at);
     TW_TRY(e->status);
     if (!tw_t_yield(e->g, 0, NULL))
         return tw_error_code();

@@ -21,7 +21,9 @@ static int64_t flops_of(const tw_op *op)
     case TW_CLASS_POINTWISE:
         return op->code == TW_G_CAST ? 0 : count_of(&op->result[0].type);
     case TW_CLASS_SCATTER:
-        return op->code == TW_G_INDEX_ADD || op->code == TW_G_SCATTER_ADD ? count_of(&op->operand[2]->type) : 0;
+        return op->code == TW_G_INDEX_ADD     ? count_of(&op->operand[2]->type)
+               : op->code == TW_G_SCATTER_ADD ? count_of(&op->operand[1]->type)
+                                              : 0;
     default:
         return 0;
     }

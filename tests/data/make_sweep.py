@@ -317,6 +317,19 @@ def later():
                     add(name, getattr(torch, name)(x.flip(axis), axis)[0].flip(axis), [x], axis=axis, reverse=True)
 
 
-for part in (unary, activations, binary, reductions, views, products, normalisation, later):
+def partial_indices():
+    """An index that ends before x beside the axis, and before the source."""
+    for dtype in [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8]:
+        for shape, axis, size, more in [((4, 3), 0, (5, 2), (5, 2)), ((4, 3), 1, (2, 6), (3, 7)), ((2, 3, 5), 1, (1, 4, 3), (2, 4, 5)),
+                                        ((2, 2, 70), 0, (2, 1, 67), (2, 2, 69)), ((3, 4), 0, (2, 0), (2, 1)), ((5, 1, 4), 2, (3, 1, 4), (5, 1, 4))]:
+            x, source = tensor(shape, dtype, special=False), tensor(more, dtype, special=False)
+            index = torch.randint(0, shape[axis], size)
+            add("gather", torch.gather(x, axis, index), [x, index], axis=axis)
+            add("scatter_add", x.scatter_add(axis, index, source), [x, index, source], axis=axis, ulp=8.0, size=16.0)
+            order = torch.argsort(torch.rand([min(n, shape[axis]) if d == axis else n for d, n in enumerate(size)]), axis)
+            add("scatter", x.scatter(axis, order, source), [x, order, source], axis=axis)
+
+
+for part in (unary, activations, binary, reductions, views, products, normalisation, later, partial_indices):
     part()
 write()

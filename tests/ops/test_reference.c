@@ -206,6 +206,11 @@ static void indices_gather_and_scatter(void **state)
     x = INPUT(&f, TW_F32, S(3), {0, 0, 0});
     index = INPUT(&f, TW_I64, S(4), {1, 1, 2, 1});
     EXPECT(&f, tw_g_scatter(f.g, x, index, INPUT(&f, TW_F32, S(4), {1, 2, 3, 4}), 0), {0, 4, 3});
+    f = start(); /* the index ends before x beside the axis, and before the source along both */
+    x = INPUT(&f, TW_F32, S(2, 3), {0, 0, 0, 0, 0, 0});
+    index = INPUT(&f, TW_I64, S(3, 2), {1, 0, 1, 1, 0, 1});
+    EXPECT(&f, tw_g_scatter_add(f.g, x, index, INPUT(&f, TW_F32, S(4, 3), {1, 2, 9, 3, 4, 9, 5, 6, 9, 9, 9, 9}), 0),
+           {5, 2, 0, 4, 10, 0});
     f = start();
     x = INPUT(&f, TW_F32, S(2, 2), {1, 1, 1, 1});
     index = INPUT(&f, TW_I64, S(2), {1, 1});

@@ -478,6 +478,12 @@ static tw_value *index_into(maker *m, int rank, const int64_t *shape, int64_t si
     return v && chance(m, 30) ? tw_g_cast(m->g, v, TW_I32) : v;
 }
 
+/* Sometimes fewer elements than there are. */
+static int64_t some_of(maker *m, int64_t size)
+{
+    return size > 1 && chance(m, 30) ? 1 + random_below(&m->r, size) : size;
+}
+
 static void make_gather(maker *m)
 {
     int i = pick(m);
@@ -486,7 +492,7 @@ static void make_gather(maker *m)
         return;
     int64_t axis = random_below(&m->r, x->type.rank), shape[TW_MAX_RANK], many = 1 + random_below(&m->r, 9);
     for (int d = 0; d < x->type.rank; d++)
-        shape[d] = d == axis ? many : x->type.dims[d];
+        shape[d] = d == axis ? many : some_of(m, x->type.dims[d]);
     bool whole = chance(m, 50);
     tw_value *index = index_into(m, whole ? x->type.rank : 1, whole ? shape : &many, x->type.dims[axis]);
     if (index)
@@ -507,6 +513,8 @@ static void make_scatter(maker *m)
     if (source && !same_type(&source->type, &t))
         source = tw_g_expand(m->g, source, t.rank, t.dims);
     bool slices = chance(m, 40), writes = chance(m, 30);
+    for (int d = 0; d < t.rank && !slices; d++)
+        t.dims[d] = some_of(m, t.dims[d]);
     tw_value *index = source ? index_into(m, slices ? 1 : t.rank, slices ? &many : t.dims, x->type.dims[axis]) : NULL;
     if (!index)
         return;
