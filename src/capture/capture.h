@@ -38,11 +38,13 @@ void tw_capture_watch(tw_segment_watcher *watcher, void *user);                 
 const tw_executable *tw_capture_last(void); /* the last whole segment that ran compiled; NULL: none */
 /* Bytes that tensors hold now plus what the last compiled segment needs: the peak of running it again. */
 TW_API int64_t tw_capture_stated_peak(void);
-TW_API void tw_capture_reset(void); /* forgets every plan but those of compiled functions */
+TW_API void tw_capture_reset(void); /* forgets every plan but those of compiled functions, and kernels */
+void tw_capture_forget_plans(void); /* only the plans */
 
 /* Nanoseconds by kind of kernel, over all plans, since the last call, while tw_runtime_timing was on. */
 void tw_capture_kind_times(uint64_t ns[TW_KINDS]);
 
+void tw_background_finish(void); /* waits until nothing is compiled beside the program any more */
 void tw_library_init(void);
 
 #endif

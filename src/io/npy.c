@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/os.h"
+#include "tensor/record.h"
 #include "tilewright/io.h"
 
 static const size_t MOST_FILE = (size_t)1 << 40;
@@ -104,7 +105,7 @@ static tw_status parse_header(const char *path, const char *header, npy *n)
 
 static tw_tensor *failed(void)
 {
-    return tw_empty(-1, NULL, TW_F32);
+    return tw_tensor_failed(tw_error_code());
 }
 
 tw_tensor *tw_load_npy(const char *path)

@@ -1,5 +1,6 @@
 /* The GPT. */
 #include "base/base.h"
+#include "tensor/record.h"
 #include "tilewright/nn.h"
 #include "tilewright/ops.h"
 
@@ -80,11 +81,13 @@ static tw_tensor *block_forward(tw_gpt *m, const tw_gpt_block *b, tw_tensor *x, 
 
 tw_tensor *tw_gpt_logits(tw_gpt *m, tw_tensor *tokens, bool training)
 {
+    if (tw_tensor_status(tokens) != TW_OK)
+        return tokens;
     int64_t time = tw_size(tokens, 1);
     if (tw_rank(tokens) != 2 || time > m->config.context) {
         tw_error(TW_ERR_SHAPE, "gpt: tokens with %d dimensions, time %lld; expected [batch, time] with time <= %lld",
                  tw_rank(tokens), (long long)time, (long long)m->config.context);
-        return tw_empty(-1, NULL, TW_F32);
+        return tw_tensor_failed(tw_error_code());
     }
     tw_tensor *positions = tw_narrow_to(m->wpe.weight, 0, 1, (int64_t[]){0}, 1, &time);
     tw_tensor *x = drop(m, tw_add(tw_embedding_forward(&m->wte, tokens), positions), training);

@@ -1,5 +1,6 @@
 /* Layers. Weights are drawn from a normal distribution, biases begin at zero. */
 #include "base/base.h"
+#include "tensor/record.h"
 #include "tilewright/nn.h"
 #include "tilewright/ops.h"
 
@@ -45,7 +46,7 @@ static tw_tensor *add_part(tw_parameters *p, const char *name, const char *part,
 static tw_tensor *normal(int rank, const int64_t *shape, double std)
 {
     tw_tensor *x = tw_mul(tw_randn(rank, shape, TW_F32), tw_scalar(std, TW_F32));
-    return tw_sync() == TW_OK ? x : tw_empty(-1, NULL, TW_F32);
+    return tw_sync() == TW_OK ? x : tw_tensor_failed(tw_error_code());
 }
 
 tw_status tw_linear_init(tw_linear_layer *l, tw_parameters *p, const char *name, int64_t in, int64_t out, bool bias,

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "base/base.h"
+#include "tensor/record.h"
 #include "tilewright/ops.h"
 #include "tilewright/optim.h"
 
@@ -134,7 +135,7 @@ tw_tensor *tw_clip_grad_norm(tw_parameters *p, double limit)
     for (int i = 0; i < p->count; i++) {
         tw_tensor *g = tw_grad_of(p->item[i].value);
         if (g && tw_mul_(g, factor) != TW_OK)
-            norm = tw_empty(-1, NULL, TW_F32);
+            norm = tw_tensor_failed(tw_error_code());
     }
     tw_set_grad_enabled(grad);
     return norm;

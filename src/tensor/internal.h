@@ -82,7 +82,6 @@ bool tw_overlaps(int rank, const int64_t *shape, const int64_t *stride); /* stan
 tw_tensor *tw_tensor_create(tw_dtype dtype, int rank, const int64_t *shape); /* with a cell; owned by the scope */
 tw_tensor *tw_tensor_of(cell *c);                                            /* one more handle */
 tw_tensor *tw_tensor_unowned(tw_tensor *t);    /* takes the scope's newest tensor, t, away from it; NULL: it failed */
-tw_tensor *tw_tensor_failed(tw_status status); /* carries an error */
 void tw_base_release(tw_tensor *t);            /* as tw_release, of the reference that a view has to its base */
 bool tw_scope_own(tw_tensor *t);
 

@@ -12,4 +12,6 @@ tw_tensor *tw_record(int code, int operands, tw_tensor *const *operand, const tw
 /* The same, and the result becomes the new content of operand[0]. */
 tw_status tw_record_in_place(int code, int operands, tw_tensor *const *operand, const tw_attr *attrs);
 
+tw_tensor *tw_tensor_failed(tw_status status); /* what a call returns that failed: carries the error */
+
 #endif
