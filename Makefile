@@ -3,19 +3,23 @@ BUILD ?= build
 PREFIX ?= /usr/local
 SUITE ?=
 GRAPHS ?= 2000
+KERNELS ?= 20000
 SEED ?= 1
+SECONDS ?= 600
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo build test check-random bench lint format check-sanitize docs install clean
+.PHONY: help demo build test check-random check-kernels fuzz bench lint format check-sanitize docs install clean
 help:
 	@echo "make demo            set up, build, train a GPT on the King James text, print a sample"
 	@echo "make test            set up, build, run the tests"
+	@echo "make fuzz            libFuzzer on the tile language's front end (SECONDS=$(SECONDS))"
 	@echo "make check-random    random graphs against the reference (GRAPHS=$(GRAPHS), SEED=$(SEED))"
+	@echo "make check-kernels   random kernels, interpreted and compiled (KERNELS=$(KERNELS), SEED=$(SEED))"
 	@echo "make bench SUITE=s   benchmarks beside PyTorch (train); rows go to bench/results/"
 	@echo "make lint            layout of the code, direction of the includes"
 	@echo "make check-sanitize  tests under AddressSanitizer and UBSan"
 	@echo "make docs            docs/operators.md"
-	@echo "make install         library, headers, program (PREFIX, DESTDIR)"
+	@echo "make install         library, headers, pkg-config file, program, man page (PREFIX, DESTDIR)"
 
 $(BUILD)/build.ninja:
 	@tools/setup.sh build
@@ -30,10 +34,24 @@ demo: build
 	@tools/demo.sh $(BUILD)/tw
 
 test: build
+	@tools/setup.sh tests
 	@python3 tools/run_tests.py $(BUILD)
 
+fuzz:
+	@tools/setup.sh fuzz
+	@[ -e $(BUILD)-fuzz/build.ninja ] || CC=clang-19 meson setup $(BUILD)-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false \
+	    -Dc_args=-fsanitize=fuzzer-no-link >/dev/null
+	@ninja -C $(BUILD)-fuzz --quiet tests/tile/fuzz_lang
+	@mkdir -p $(BUILD)-fuzz/corpus && cp tests/tile/*.py tests/tile/lang/*.txt src/tile/lang/prelude.py $(BUILD)-fuzz/corpus/
+	@$(BUILD)-fuzz/tests/tile/fuzz_lang -max_total_time=$(SECONDS) -max_len=6000 -timeout=20 -rss_limit_mb=4096 $(BUILD)-fuzz/corpus
+
 check-random: build
-	@TW_CACHE=0 $(BUILD)/tests/random/check_random --graphs $(GRAPHS) --seed $(SEED)
+	@printf '%s\n' bits gradients again inplace compiled simplify | \
+	    TW_CACHE=0 xargs -P $(JOBS) -I{} $(BUILD)/tests/random/check_random --graphs $(GRAPHS) --seed $(SEED) --what {}
+
+check-kernels: build
+	@tools/setup.sh tests
+	@TW_CACHE=0 .venv-tests/bin/python tests/tile/random_kernels.py $(BUILD)/src/tw --both $(KERNELS) $(SEED)
 
 bench: build
 	@bench/setup_peers.sh
@@ -50,15 +68,21 @@ format:
 
 check-sanitize:
 	@tools/setup.sh build
+	@tools/setup.sh tests
 	@[ -e $(BUILD)-sanitize/build.ninja ] || meson setup $(BUILD)-sanitize -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
 	@ninja -C $(BUILD)-sanitize --quiet
 	@ASAN_OPTIONS=detect_leaks=1 python3 tools/run_tests.py $(BUILD)-sanitize
 
 docs: build
 	@cp $(BUILD)/generated/operators.md docs/operators.md
+	@python3 tools/tile_docs.py
 
 install: build
-	@meson install -C $(BUILD) --no-rebuild --destdir "$(DESTDIR)"
+	@meson configure $(BUILD) -Dprefix="$(PREFIX)"
+	@ninja -C $(BUILD) -j $(JOBS) --quiet >$(BUILD)/install.log || { cat $(BUILD)/install.log; exit 1; }
+	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild --quiet
+	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || true
+	@echo "installed in $(DESTDIR)$(PREFIX)"
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-sanitize

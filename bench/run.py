@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Benchmarks beside PyTorch, interleaved: run.py [train|compile|record|memory|loss ...]; none: all.
+"""Benchmarks beside PyTorch, interleaved: run.py [train|compile|record|memory|loss|gemm|attention|memory-bound|tile-compile ...]; none: all.
 
 Every runtime is a process of its own that computes one step when told to and sleeps otherwise, so that the steps of all take turns on the same
 machine in the same minute. Medians are compared; rows are appended to bench/results/SUITE.tsv."""
@@ -195,13 +195,77 @@ def suite_loss(arguments):
     return worst <= 1e-3
 
 
-SUITES = {"train": suite_train, "compile": suite_compile, "record": suite_record, "memory": suite_memory, "loss": suite_loss}
+# (name, sizes, multiply-adds, bytes that must be read, bytes that must be written): what bounds the operation
+GEMMS = [("matmul", (m, n, k, b), b * m * n * k, 4 * b * (m + n) * k, 4 * b * m * n)
+         for m, n, k, b in ((512, 512, 512, 1), (1024, 1024, 1024, 1), (2048, 2048, 2048, 1), (1000, 1000, 1000, 1), (4096, 64, 4096, 1),
+                            (64, 4096, 4096, 1), (96, 64, 64, 96))]
+GEMMS += [("matmul-bf16", (n, n, n, 1), n ** 3, 4 * n * n, 2 * n * n) for n in (1024, 2048)]
+ARRAY = 4 << 24
+ROWS = [(name, (4096, 4096), 0, ARRAY, ARRAY) for name in ("softmax", "layer-norm", "rms-norm", "gelu")]
+ROWS += [("cross-entropy", (4096, 4096), 0, ARRAY, 0), ("rotary", (8, 16, 1024, 128), 0, ARRAY, ARRAY)]
+HALF = 4 * 12 * 512 * 512 * 64 // 2  # causal: half of each product
+ATTENTION = [("attention", (4, 12, 512, 64), 2 * HALF, 0, 0), ("attention-backward", (4, 12, 512, 64), 7 * HALF, 0, 0)]
+
+
+def bandwidth(reads, writes):
+    out = subprocess.run([os.path.join(ROOT, "build", "bench", "tw_operations"), "bandwidth", str(reads), str(writes)], capture_output=True, text=True,
+                         check=True, env=dict(os.environ, TW_THREADS=str(THREADS)))
+    return float(out.stdout)
+
+
+def suite_operations(suite, cases, modes):
+    """One operation beside PyTorch's; the limit is the larger of the times that its arithmetic and its bytes need at least."""
+    def run(arguments):
+        rows = []
+        for name, sizes, fmas, reads, writes in cases:
+            if arguments.case and name not in arguments.case:
+                continue
+            words = [name, *(str(s) for s in sizes)]
+            runtimes = {"ours": Runtime([os.path.join(ROOT, "build", "bench", "tw_operations"), *words])}
+            for mode in modes:
+                runtimes[mode] = Runtime([sys.executable, os.path.join(HERE, "peers", "operations.py"), mode, *words])
+            for runtime in runtimes.values():
+                for _ in range(3):
+                    runtime.ask("step")
+            peak = fma_peak() * (2 if "bf16" in name else 1)
+            rate = bandwidth(int(reads > 0), int(writes > 0)) if reads + writes else 1
+            times = medians(runtimes, arguments.rounds or 31)
+            for runtime in runtimes.values():
+                runtime.close()
+            mine = statistics.median(times["ours"])
+            arithmetic, movement = 2e-6 * fmas / peak, 1e-6 * (reads + writes) / rate
+            limit = f"FMA {peak:.0f} GFLOP/s" if arithmetic > movement else f"memory {rate:.1f} GB/s"
+            for mode in modes:
+                ratio = statistics.median(p / m for p, m in zip(times[mode], times["ours"]))
+                rows.append((" ".join(words), THREADS, "torch-" + mode, f"{mine:.3f}", f"{statistics.median(times[mode]):.3f}", f"{ratio:.3f}", limit,
+                             f"{max(arithmetic, movement) / mine:.3f}"))
+                append(suite, rows[-1:])
+    return run
+
+
+def suite_tile_compile(arguments):
+    """Cold: source text to loaded code, nothing cached. peer_ms is what a kernel may take; the last row what a launch costs over its work."""
+    tool, env = os.path.join(ROOT, "build", "bench", "tw_tile"), dict(os.environ, TW_CACHE="0", TW_THREADS=str(THREADS))
+    out = subprocess.run([tool, "compile", os.path.join(ROOT, "kernels", "list.tsv")], capture_output=True, text=True, check=True, env=env, cwd=ROOT)
+    kernels = [line.split("\t") for line in out.stdout.splitlines()]
+    rows = [(name, 1, "limit", ms, "150", f"{150 / float(ms):.1f}", "150 ms", f"{float(ms) / 150:.3f}") for name, ms in kernels]
+    median = statistics.median(float(ms) for _, ms in kernels)
+    rows.append(("median", 1, "limit", f"{median:.2f}", "20", f"{20 / median:.2f}", "20 ms", f"{median / 20:.3f}"))
+    ns = float(subprocess.run([tool, "launch"], capture_output=True, text=True, check=True, env=env).stdout.split()[1])
+    rows.append(("launch", 1, "limit", f"{ns * 1e-6:.6f}", "0.001", f"{1000 / ns:.1f}", "1 us", f"{ns / 1000:.3f}"))
+    append("tile-compile", rows)
+    return median <= 20 and ns <= 1000 and all(float(ms) <= 150 for _, ms in kernels)
+
+
+SUITES = {"train": suite_train, "compile": suite_compile, "record": suite_record, "memory": suite_memory, "loss": suite_loss,
+          "gemm": suite_operations("gemm", GEMMS, ["eager"]), "attention": suite_operations("attention", ATTENTION, ["eager"]),
+          "memory-bound": suite_operations("memory-bound", ROWS, ["eager", "compile"]), "tile-compile": suite_tile_compile}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", nargs="*", choices=[*SUITES, []])
-    parser.add_argument("--case", action="append", choices=list(CASES), help="only this model (may be repeated)")
+    parser.add_argument("--case", action="append", help="only this model, or operation (may be repeated)")
     parser.add_argument("--rounds", type=int, help="steps of each runtime")
     arguments = parser.parse_args()
     fine = True

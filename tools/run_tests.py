@@ -14,6 +14,13 @@ WITH_ARGUMENTS = [["random/check_random", "--graphs", "500", "--what", what]
 WITH_ARGUMENTS += [["TW_CHECK=1", "schedule/test_fusion"],
                    ["TW_CHECK=1", "random/check_random", "--graphs", "500", "--seed", "10000", "--what", "inplace"],
                    ["TW_CHECK=1", "random/check_random", "--graphs", "500", "--seed", "20000", "--what", "gradients"]]
+WITH_ARGUMENTS += [["tile/replay", "--mutants", "1500", "tests/tile/kernels.py", "src/tile/lang/prelude.py"]]
+
+# Scripts of the virtual environment for tests; the program tw is their first argument.
+SCRIPTS = [["tests/docs/documents.py"], ["tests/docs/install.py"], ["tests/cli/behaviour.py"], ["tests/random/regressions.py"],
+           ["tests/tile/against_triton.py"], ["tests/tile/random_kernels.py", "100"], ["tests/tile/random_kernels.py", "--both", "1000", "5000"],
+           ["tests/tile/command_line.py"], ["tests/tile/library_kernels.py"]]
+PYTHON = ".venv-tests/bin/python"
 
 
 def run(command):
@@ -30,11 +37,13 @@ def main():
     tests = os.path.join(sys.argv[1], "tests")
     programs = sorted(glob.glob(os.path.join(tests, "**", "test_*"), recursive=True))
     programs = [[p] for p in programs if os.access(p, os.X_OK) and os.path.isfile(p)]
-    programs += [[w if "=" in w or "/" not in w else os.path.join(tests, w) for w in c] for c in WITH_ARGUMENTS]
+    programs += [[w if "=" in w or "/" not in w or w.endswith(".py") else os.path.join(tests, w) for w in c] for c in WITH_ARGUMENTS]
+    programs = [[PYTHON, s[0], os.path.join(sys.argv[1], "src", "tw")] + s[1:] for s in SCRIPTS] + programs
     passed = failed = 0
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for command, code, text in pool.map(run, programs):
-            name = " ".join(os.path.relpath(w, tests) if w.startswith(tests) else w for w in command)
+            words = command[1:2] if command[0] == PYTHON else command
+            name = " ".join(os.path.relpath(w, tests) if w.startswith(tests) else w for w in words)
             cases = len(re.findall(r"^\[       OK \]", text, re.M))
             bad = len(set(re.findall(r"^\[  FAILED  \] (\S+)$", text, re.M)))
             checks = sum(int(n) for n in re.findall(r"^# checks: (\d+)", text, re.M))

@@ -26,6 +26,9 @@ typedef struct tw_tensor tw_tensor;
 TW_API tw_status tw_tensor_status(const tw_tensor *t);
 TW_API const char *tw_error_message(void);
 TW_API void tw_error_clear(void);
+/* For tilewright/places.h: where a call that failed stands, added to the message of the error. */
+TW_API tw_tensor *tw_located(tw_tensor *t, const char *file, int line); /* returns t */
+TW_API tw_status tw_located_status(tw_status status, const char *file, int line);
 
 /* ---- scopes ---- */
 typedef struct tw_scope {
@@ -61,6 +64,8 @@ TW_API tw_tensor *tw_rand(int rank, const int64_t *shape,
 TW_API tw_tensor *tw_randn(int rank, const int64_t *shape, tw_dtype dtype);
 TW_API tw_tensor *tw_randint(int64_t low, int64_t high, int rank, const int64_t *shape, tw_dtype dtype);
 TW_API tw_status tw_manual_seed(uint64_t seed);
+TW_API tw_status tw_generator_get(int64_t state[2]); /* of the default generator: to go on from there another day */
+TW_API tw_status tw_generator_set(const int64_t state[2]);
 TW_API void tw_generator_forget(void); /* frees the default generator's state; the next use begins at seed 0 */
 TW_API tw_tensor *
 tw_generator_take(int64_t count); /* a generator state (i64[2]) for `count` numbers of dropout or rand_*; moves on */
@@ -89,12 +94,7 @@ TW_API tw_status tw_print(tw_tensor *t);         /* to standard output */
 TW_API void tw_scope_end_all(void);              /* ends all scopes of the thread and frees what they own */
 TW_API int64_t tw_tensor_bytes(void);            /* that tensors hold now */
 TW_API int64_t tw_tensor_peak_bytes(bool reset); /* the most they held since the last reset */
-/* The most that tensors and a plan's temporaries should take together; 0: TW_MEMORY_BUDGET, else no limit. Plans that
- * are made from now on compute again what doesn't fit, the cheapest first; where that isn't enough they take the least
- * they can (TW_LOG=plan says so). Results are the same bits. */
-TW_API void tw_set_memory_budget(int64_t bytes);
-TW_API int64_t tw_memory_budget(void);
-TW_API uint64_t tw_version(const tw_tensor *t); /* counts changes in place, its own and its aliases' */
+TW_API uint64_t tw_version(const tw_tensor *t);  /* counts changes in place, its own and its aliases' */
 
 /* ---- copies and changes in place ---- in-place forms of operations (tw_add_, tw_exp_ ...) are in tilewright/ops.h; a
  * leaf that requires gradients changes only while gradients are off ---- */

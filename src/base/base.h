@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tilewright/control.h"
 #include "tilewright/types.h"
 
 #define TW_COUNT(array) (sizeof(array) / sizeof *(array))
@@ -18,13 +19,15 @@
  * Each thread remembers its last error. tw_error formats the message, remembers it and returns the code,
  * so that an error path reads `return tw_error(TW_ERR_SHAPE, "matmul: ...", ...)`. It allocates nothing. */
 TW_API tw_status tw_error(tw_status code, const char *format, ...) TW_PRINTF(2, 3);
-TW_API const char *tw_error_message(void); /* "" when there was none */
+TW_API const char *tw_error_message(void);    /* "" when there was none */
+void tw_error_at(const char *file, int line); /* adds the place to the last error's message, unless it has one */
 TW_API tw_status tw_error_code(void);
 TW_API void tw_error_clear(void);
 /* Around what may fail without harm: the error that was remembered before is remembered again. */
 typedef struct tw_error_state {
     tw_status code;
     char message[1024];
+    bool located;
 } tw_error_state;
 void tw_error_save(tw_error_state *state);
 void tw_error_restore(const tw_error_state *state);
@@ -121,8 +124,7 @@ void tw_text_add_bytes(tw_text *text, const char *data, size_t bytes);
 const char *tw_text_string(const tw_text *text);
 void tw_text_free(tw_text *text);
 
-/* ---- logging: log.c ---- The library is silent. TW_LOG=stage,stage (or tw_log_set) turns stages on; lines go to the
- * program's callback, by default to standard error. The callback may be called on any thread, one call at a time. */
+/* ---- logging: log.c ---- tilewright/control.h says how the program turns stages on and where lines go. */
 typedef enum tw_log_stage {
     TW_LOG_GRAPH,
     TW_LOG_DECOMPOSE,
@@ -138,9 +140,6 @@ typedef enum tw_log_stage {
     TW_LOG_CHECK,
     TW_LOG_STAGES
 } tw_log_stage;
-typedef void tw_log_callback(void *user, const char *stage, const char *message);
-TW_API void tw_log_to(tw_log_callback *callback, void *user); /* NULL: back to standard error */
-TW_API tw_status tw_log_set(const char *stages);              /* "graph,plan"; "" turns all off; "all" */
 bool tw_log_on(tw_log_stage stage);
 void tw_say(tw_log_stage stage, const char *format, ...) TW_PRINTF(2, 3); /* does nothing when the stage is off */
 
@@ -177,5 +176,6 @@ void tw_copy_to_strides(void *to, const void *from, int rank, const int64_t *sha
 const char *tw_env(const char *name); /* NULL: unset or empty */
 bool tw_env_on(const char *name);     /* set and not "0" */
 int64_t tw_env_int(const char *name, int64_t otherwise);
+tw_tier tw_chosen_tier(void); /* what the program set; tw_get_tier looks at the environment too, and is slower */
 
 #endif

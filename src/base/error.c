@@ -10,7 +10,16 @@ tw_status tw_error(tw_status code, const char *format, ...)
     vsnprintf(last.message, sizeof last.message, format, arguments);
     va_end(arguments);
     last.code = code;
+    last.located = false;
     return code;
+}
+
+void tw_error_at(const char *file, int line)
+{
+    size_t used = strlen(last.message);
+    if (used && !last.located)
+        snprintf(last.message + used, sizeof last.message - used, " (at %s:%d)", file, line);
+    last.located = true;
 }
 
 const char *tw_error_message(void)

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 
 #include "base/base.h"
+#include "base/blocks.h"
 #include "base/os.h"
+#include "tilewright/control.h"
 
 static _Atomic bool watched; /* from the first use of the functions at the end on: programs don't pay for counting */
 static _Atomic int64_t allocations, alive;
@@ -68,18 +70,25 @@ void *tw_alloc_aligned(size_t bytes, size_t alignment)
     void *pointer = NULL;
     if (refused(bytes))
         return NULL;
-    if (posix_memalign(&pointer, alignment, bytes ? bytes : 1) != 0)
-        pointer = NULL;
-    if (pointer)
-        tw_os_prefer_huge_pages(pointer, bytes);
-    return checked(pointer, bytes);
+    if (bytes >= LARGE_BLOCK && (pointer = tw_block_take(bytes, alignment)))
+        return checked(pointer, bytes);
+    for (int try = 0; try < 2; try++) {
+        if (posix_memalign(&pointer, alignment, bytes ? bytes : 1) == 0) {
+            tw_os_prefer_huge_pages(pointer, bytes);
+            return checked(pointer, bytes);
+        }
+        tw_memory_trim();
+    }
+    return checked(NULL, bytes);
 }
 
 void tw_free(void *pointer)
 {
     if (pointer && watching())
         atomic_fetch_sub_explicit(&alive, 1, memory_order_relaxed);
-    free(pointer);
+    size_t bytes = tw_os_block_bytes(pointer);
+    if (bytes < LARGE_BLOCK || !tw_block_keep(pointer, bytes))
+        free(pointer);
 }
 
 char *tw_strdup(const char *text)

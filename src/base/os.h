@@ -2,6 +2,8 @@
 #ifndef TW_BASE_OS_H
 #define TW_BASE_OS_H
 
+#include <stdatomic.h>
+
 #include "base/base.h"
 
 uint64_t tw_os_now_ns(void);       /* monotonic */
@@ -12,6 +14,7 @@ void tw_os_reset_peak_rss(void); /* where the system can; elsewhere nothing */
 size_t tw_os_memory_bytes(void); /* that this process may use: the machine's, or its cgroup's limit */
 /* Asks for huge pages behind a large block; a hint. */
 void tw_os_prefer_huge_pages(void *at, size_t bytes);
+size_t tw_os_block_bytes(void *block); /* of memory from malloc; 0: the system doesn't say */
 bool tw_os_terminal(FILE *stream);
 
 /* Whole files. Reading is bounded by `most`; writing is atomic: a reader sees the old file or the new one, whole,
@@ -41,6 +44,15 @@ void tw_os_lock_take(tw_os_lock *lock);
 void tw_os_lock_release(tw_os_lock *lock);
 void tw_os_lock_wait(tw_os_lock *lock);   /* condition variable of the lock: releases, sleeps, takes again */
 void tw_os_lock_signal(tw_os_lock *lock); /* wakes all that wait */
+
+/* Sleeps while *word is value; may wake early. tw_os_wake wakes all that sleep on the word. */
+void tw_os_sleep_while(_Atomic uint32_t *word, uint32_t value);
+void tw_os_wake(_Atomic uint32_t *word);
+/* On words that begin as 0, so that nothing must be made first: a function that runs once, and a lock. */
+void tw_os_once(_Atomic uint32_t *word, void (*function)(void));
+void tw_os_word_take(_Atomic uint32_t *word);
+void tw_os_word_release(_Atomic uint32_t *word);
+void tw_os_pause(void); /* between two looks at memory that another core is about to change */
 
 /* One lock for what the whole process says, so that it comes in one piece; a thread that has it may take it again. */
 void tw_os_speech_take(void);

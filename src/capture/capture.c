@@ -13,12 +13,11 @@
 #include "ops/graph_ops.h"
 #include "tilewright/tensor.h"
 
-enum { MOST_MEMBERS = 64, MOST_KNOWN = 4096, RECOMPILE_LIMIT = 8 };
+enum { MOST_MEMBERS = 64, MOST_KNOWN = 4096 };
 
 static tw_os_lock *lock, *compile_lock; /* made at start-up */
 static tw_map *segments, *families;
 static uint64_t now;
-static _Atomic tw_tier tier;
 static tw_capture_stats stats;
 static const tw_executable *last;
 static struct {
@@ -30,16 +29,6 @@ void tw_capture_watch(tw_segment_watcher *look, void *user)
 {
     watcher.look = look;
     watcher.user = user;
-}
-
-void tw_set_tier(tw_tier t)
-{
-    atomic_store(&tier, t);
-}
-
-tw_tier tw_get_tier(void)
-{
-    return tw_env_on("TW_EAGER") ? TW_TIER_OPERATIONS : atomic_load(&tier);
 }
 
 int64_t tw_capture_stated_peak(void)
@@ -262,7 +251,7 @@ static int general_kernels(const tw_plan *plan)
 /* Has the family been compiled as often as is allowed? What is compiled already may still be used. */
 static bool at_limit(family *f)
 {
-    int64_t limit = tw_env_int("TW_RECOMPILE_LIMIT", RECOMPILE_LIMIT);
+    int64_t limit = tw_recompile_limit();
     if (f->compiles < limit)
         return false;
     if (!f->said_limit)
@@ -348,7 +337,7 @@ static action decide(known *k, const tw_graph *g, char *reason, size_t room)
     tw_tier t = tw_get_tier();
     bool alone = operations_in(g) <= 1, others = k->family->members > 1;
     k->sights++;
-    if (t == TW_TIER_OPERATIONS)
+    if (t == TW_TIER_OPERATIONS || t == TW_TIER_EAGER)
         return RUN_OPERATIONS;
     if (atomic_load(&k->executable)) {
         stats.hits++;

@@ -4,25 +4,11 @@
 
 #include "runtime/runtime.h"
 #include "tensor/hooks.h"
-
-typedef enum {
-    TW_TIER_AUTO,       /* first sight: operation by operation; second sight: compiled as a whole */
-    TW_TIER_OPERATIONS, /* always operation by operation */
-    TW_TIER_COMPILED    /* compiled at first sight */
-} tw_tier;
-TW_API void tw_set_tier(tw_tier tier);
-TW_API tw_tier tw_get_tier(void);
+#include "tilewright/control.h"
 
 /* Graph to executable: decompose, simplify, schedule, compile. `in_place`, `stride`: as in tw_schedule_options. */
 tw_status tw_compile_graph(const tw_graph *segment, const int *in_place, const int64_t *const *stride,
                            tw_executable **executable);
-
-typedef struct tw_capture_stats {
-    int64_t segments, hits, compiled; /* runs; found compiled; plans for which kernels were compiled */
-    int64_t known;                    /* segments that are remembered now */
-    uint64_t compile_ns;              /* of the last whole segment: passes, scheduling and kernels */
-} tw_capture_stats;
-TW_API tw_capture_stats tw_capture_statistics(void);
 
 /* One run of a segment, for those who look on. */
 typedef struct tw_segment_run {
@@ -36,10 +22,7 @@ typedef void tw_segment_watcher(void *user, const tw_segment_run *run, bool done
 void tw_capture_watch(tw_segment_watcher *watcher, void *user);                    /* NULL: nobody looks on */
 
 const tw_executable *tw_capture_last(void); /* the last whole segment that ran compiled; NULL: none */
-/* Bytes that tensors hold now plus what the last compiled segment needs: the peak of running it again. */
-TW_API int64_t tw_capture_stated_peak(void);
-TW_API void tw_capture_reset(void); /* forgets every plan but those of compiled functions, and kernels */
-void tw_capture_forget_plans(void); /* only the plans */
+void tw_capture_forget_plans(void); /* plans alone: tw_capture_reset forgets kernels too */
 
 /* Nanoseconds by kind of kernel, over all plans, since the last call, while tw_runtime_timing was on. */
 void tw_capture_kind_times(uint64_t ns[TW_KINDS]);

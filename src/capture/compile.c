@@ -6,19 +6,6 @@
 #include "simplify/simplify.h"
 #include "tilewright/tensor.h"
 
-static _Atomic int64_t budget;
-
-void tw_set_memory_budget(int64_t bytes)
-{
-    atomic_store(&budget, bytes);
-}
-
-int64_t tw_memory_budget(void)
-{
-    int64_t set = atomic_load(&budget);
-    return set > 0 ? set : tw_env_int("TW_MEMORY_BUDGET", 0);
-}
-
 /* Every result gets memory of its own: one that is an input, or that comes twice, is copied. */
 static tw_status separate_outputs(tw_graph **graph, bool *changed)
 {

@@ -71,7 +71,7 @@ static tw_status train_once(void *user)
 static tw_status explain_training(training *t, const outputs *to)
 {
     char title[200];
-    tw_status status = training_open(t, NULL);
+    tw_status status = training_open(t, NULL, true);
     snprintf(title, sizeof title, "training step of a GPT: %lld layers, dim %lld, %lld heads, context %lld, batch %lld",
              (long long)t->config.layers, (long long)t->config.dim, (long long)t->config.heads,
              (long long)t->config.context, (long long)t->batch);
@@ -102,7 +102,7 @@ int cmd_explain(int argc, char **argv)
 {
     training t = training_defaults();
     outputs to = {.file = {{.form = TW_EXPLAIN_HTML}, {.form = TW_EXPLAIN_TRACE}, {.form = TW_EXPLAIN_DOT}}};
-    const char *file = NULL;
+    text_list file = {.count = 0};
     int code;
     const option own[] = {
         {"--html", "FILE", "write a page with timeline, kernels, memory and graph", OPTION_TEXT, &to.file[0].path, 0,
@@ -115,15 +115,20 @@ int cmd_explain(int argc, char **argv)
     option options[TRAINING_OPTIONS + TW_COUNT(own)];
     training_options(&t, options);
     memcpy(options + TRAINING_OPTIONS, own, sizeof own);
-    if (!cli_parse_optional_file(
-            "explain",
-            "Explains the training step of a GPT (options as in tw train; without --data on random "
-            "bytes), or the graph in FILE on random inputs: segments, kernels, time, memory, and why.",
-            options, TW_COUNT(options), argc, argv, &file, &code))
+    const command_line line = {
+        .name = "explain",
+        .about = "Explains the training step of a GPT (options as in tw train; without --data on random bytes), or\n"
+                 "the graph in FILE on random inputs: segments, kernels, time, memory, and why.",
+        .options = options,
+        .count = TW_COUNT(options),
+        .operand = "FILE",
+        .given = &file,
+        .most = 1};
+    if (!cli_parse(&line, argc, argv, &code))
         return code;
     tw_status status = TW_OK;
     TW_SCOPE {
-        status = file ? explain_graph(file, t.seed, &to) : explain_training(&t, &to);
+        status = file.count ? explain_graph(file.item[0], t.seed, &to) : explain_training(&t, &to);
     }
     tw_scope_end_all();
     return status == TW_OK ? 0 : cli_fail("explain");

@@ -72,12 +72,16 @@ int cmd_generate(int argc, char **argv)
         {"--temperature", "X", "0: the likeliest byte (0.8)", OPTION_FLOAT, &temperature, 0, 100},
         {"--seed", "N", "of the choices (1)", OPTION_INT, &seed, 0, 9e15},
     };
-    if (!cli_parse("generate", "Continues a text with a trained model.", options, TW_COUNT(options), argc, argv, &code))
+    const command_line line = {.name = "generate",
+                               .about = "Continues a text with a trained model.",
+                               .options = options,
+                               .count = TW_COUNT(options)};
+    if (!cli_parse(&line, argc, argv, &code))
         return code;
     if (!checkpoint || !*prompt) {
         fprintf(stderr, "tw generate: --checkpoint FILE %s; tw generate --help says more\n",
                 checkpoint ? "is fine, but the prompt is empty" : "is needed");
-        return 2;
+        return CLI_USAGE;
     }
     tw_tensor_file *file = NULL;
     tw_gpt m = {0};

@@ -36,15 +36,23 @@ static tw_status apply(const char *passes, tw_graph **g)
 
 int cmd_opt(int argc, char **argv)
 {
-    const char *passes = "decompose,simplify", *file = NULL;
+    const char *passes = "decompose,simplify";
+    text_list file = {.count = 0};
     tw_graph *g = NULL;
     int code;
     const option options[] = {
         {"--passes", "LIST", "in this order, with commas between (decompose,simplify)", OPTION_TEXT, &passes, 0, 0}};
-    if (!cli_parse_file("opt", "Applies passes to the graph in FILE and prints what is left.", options,
-                        TW_COUNT(options), argc, argv, &file, &code))
+    const command_line line = {.name = "opt",
+                               .about = "Applies passes to the graph in FILE and prints what is left.",
+                               .options = options,
+                               .count = TW_COUNT(options),
+                               .operand = "FILE",
+                               .given = &file,
+                               .least = 1,
+                               .most = 1};
+    if (!cli_parse(&line, argc, argv, &code))
         return code;
-    tw_status status = graph_file_read(file, &g);
+    tw_status status = graph_file_read(file.item[0], &g);
     if (status == TW_OK)
         status = apply(passes, &g);
     if (status == TW_OK)
@@ -111,7 +119,8 @@ static bool agree(const graph_run *r, const expectation *x, double ulp)
 
 int cmd_run(int argc, char **argv)
 {
-    const char *file = NULL, *inputs = NULL;
+    const char *inputs = NULL;
+    text_list file = {.count = 0};
     int64_t seed = 1;
     double ulp = -1;
     bool reference = false, compare = false, same = true;
@@ -125,12 +134,20 @@ int cmd_run(int argc, char **argv)
         {"--ulp", "X", "units in the last place that --compare allows (what each operation promises, carried through)",
          OPTION_FLOAT, &ulp, 0, 1e9},
     };
-    if (!cli_parse_file("run", "Runs the graph in FILE on random inputs (or given ones) and prints its results.",
-                        options, TW_COUNT(options), argc, argv, &file, &code))
+    const command_line line = {.name = "run",
+                               .about =
+                                   "Runs the graph in FILE on random inputs (or given ones) and prints its results.",
+                               .options = options,
+                               .count = TW_COUNT(options),
+                               .operand = "FILE",
+                               .given = &file,
+                               .least = 1,
+                               .most = 1};
+    if (!cli_parse(&line, argc, argv, &code))
         return code;
     graph_run *r = NULL;
     expectation *x = tw_alloc_zero(1, sizeof *x);
-    tw_status status = x ? graph_run_open(file, inputs, seed, &r) : TW_ERR_MEMORY;
+    tw_status status = x ? graph_run_open(file.item[0], inputs, seed, &r) : TW_ERR_MEMORY;
     if (status == TW_OK && (reference || compare))
         status = expect(r, x);
     tw_set_tier(TW_TIER_COMPILED);

@@ -38,8 +38,12 @@ int cmd_ops(int argc, char **argv)
     bool summary = false;
     int code;
     const option options[] = {{"--summary", NULL, "count them only", OPTION_FLAG, &summary, 0, 0}};
-    if (!cli_parse("ops", "Lists the operations: composites (what users call), primitives, tile operations.", options,
-                   TW_COUNT(options), argc, argv, &code))
+    const command_line line = {.name = "ops",
+                               .about =
+                                   "Lists the operations: composites (what users call), primitives, tile operations.",
+                               .options = options,
+                               .count = TW_COUNT(options)};
+    if (!cli_parse(&line, argc, argv, &code))
         return code;
     if (!summary) {
         list(&tw_graph_table, TW_LEVEL_COMPOSITE, "composites");
@@ -54,7 +58,8 @@ int cmd_ops(int argc, char **argv)
 int cmd_devices(int argc, char **argv)
 {
     int code;
-    if (!cli_parse("devices", "Says what this machine offers.", NULL, 0, argc, argv, &code))
+    const command_line line = {.name = "devices", .about = "Says what this machine offers."};
+    if (!cli_parse(&line, argc, argv, &code))
         return code;
     const tw_host_target *t = tw_host_target_get();
     printf("host: %s, %d cores, vectors of %d bytes, %d registers%s%s%s, %.1f GiB of memory\n", t->cpu, tw_os_cores(),

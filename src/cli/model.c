@@ -19,9 +19,9 @@ void vocabulary_from_text(vocabulary *v, const unsigned char *text, size_t bytes
     }
 }
 
-enum { KEYS = 9 };
+enum { KEYS = 10 };
 static const char *const keys[KEYS] = {"format",     "layers", "dim",    "heads", "context",
-                                       "vocabulary", "step",   "random", "bytes"};
+                                       "vocabulary", "step",   "random", "bytes", "generator"};
 
 tw_status checkpoint_save(const char *path, tw_gpt *m, const tw_adamw *o, const vocabulary *v, uint64_t random_state)
 {
@@ -51,6 +51,11 @@ tw_status checkpoint_save(const char *path, tw_gpt *m, const tw_adamw *o, const 
         snprintf(value[8] + 2 * i, 3, "%02x", v->byte[i]);
     for (int i = 0; i < KEYS; i++)
         values[i] = value[i];
+    int64_t generator[2];
+    if (status == TW_OK)
+        status = tw_generator_get(generator);
+    if (status == TW_OK)
+        snprintf(value[9], sizeof value[0], "%lld,%lld", (long long)generator[0], (long long)generator[1]);
     if (status == TW_OK)
         status = tw_save_safetensors(path, count, names, tensors, KEYS, keys, values);
     tw_free(names);
@@ -59,18 +64,41 @@ tw_status checkpoint_save(const char *path, tw_gpt *m, const tw_adamw *o, const 
     return status;
 }
 
+/* Sizes that a hostile file claims must be those of the tensors that it really has, before anything is made of them. */
+static bool sizes_agree(const tw_tensor_file *file, const int64_t *n)
+{
+    static const char *const names[] = {"wte.weight", "wpe.weight"};
+    const int64_t rows[] = {n[4], n[3]};
+    bool good = n[0] <= tw_file_count(file);
+    for (int i = 0; i < 2 && good; i++) {
+        const tw_tensor *t = tw_file_tensor(file, names[i]);
+        good = tw_tensor_status(t) == TW_OK && tw_rank(t) == 2 && tw_shape(t)[0] == rows[i] && tw_shape(t)[1] == n[1];
+    }
+    return good;
+}
+
+static bool read_sizes(const tw_tensor_file *file, int64_t *n)
+{
+    for (int i = 0; i < 6; i++) {
+        const char *text = tw_file_metadata(file, keys[1 + i]);
+        n[i] = text ? strtoll(text, NULL, 10) : -1;
+        if (n[i] < (i < 5) || n[i] > (i < 5 ? 1 << 24 : INT64_MAX / 2))
+            return false;
+    }
+    return true;
+}
+
 tw_status checkpoint_config(const char *path, tw_tensor_file **file, tw_gpt_config *config, vocabulary *v)
 {
-    long long n[6];
+    int64_t n[6];
     TW_TRY(tw_open_safetensors(path, file));
     const char *format = tw_file_metadata(*file, "format"), *bytes = tw_file_metadata(*file, "bytes");
-    bool good = format && !strcmp(format, "tilewright gpt 1") && bytes && strlen(bytes) <= 512;
-    for (int i = 0; i < 6 && good; i++) {
-        const char *text = tw_file_metadata(*file, keys[1 + i]);
-        n[i] = text ? strtoll(text, NULL, 10) : -1;
-        good = n[i] >= 0 && n[i] < 1 << 24;
+    bool good = format && !strcmp(format, "tilewright gpt 1") && bytes && strlen(bytes) <= 512 &&
+                strspn(bytes, "0123456789abcdef") == strlen(bytes) && read_sizes(*file, n) &&
+                strlen(bytes) == 2 * (size_t)n[4];
+    TW_SCOPE {
+        good = good && sizes_agree(*file, n);
     }
-    good = good && strlen(bytes) == 2 * (size_t)n[4] && n[4] <= 256;
     if (!good) {
         tw_close_safetensors(*file);
         *file = NULL;
@@ -123,5 +151,9 @@ tw_status checkpoint_restore(const tw_tensor_file *file, tw_gpt *m, tw_adamw *o,
         o->step = strtoll(tw_file_metadata(file, "step"), NULL, 10);
     if (random_state && tw_file_metadata(file, "random"))
         *random_state = strtoull(tw_file_metadata(file, "random"), NULL, 10);
+    long long generator[2];
+    if (o && status == TW_OK && tw_file_metadata(file, "generator") &&
+        sscanf(tw_file_metadata(file, "generator"), "%lld,%lld", &generator[0], &generator[1]) == 2)
+        status = tw_generator_set((int64_t[]){generator[0], generator[1]});
     return status;
 }

@@ -24,6 +24,9 @@ void training_options(training *t, option *rows)
         {"--batch", "N", "sequences a step (16)", OPTION_INT, &t->batch, 1, 1 << 16},
         {"--lr", "X", "learning rate of AdamW (0.0003)", OPTION_FLOAT, &t->lr, 0, 10},
         {"--dropout", "P", "probability (0)", OPTION_FLOAT, &t->config.dropout, 0, 0.99},
+        {"--memory-budget", "SIZE",
+         "most memory that a compiled step should take, 64M or 1.5G: computes again what doesn't fit", OPTION_BYTES,
+         &t->budget, 0, 9e15},
         {"--seed", "N", "of weights and batches (1)", OPTION_INT, &t->seed, 0, 9e15},
     };
     memcpy(rows, all, sizeof all);
@@ -115,22 +118,39 @@ double training_step(training *t, tw_status *status)
 
 /* ---- the whole ---- */
 
-tw_status training_open(training *t, const char *resume)
+/* Bytes that a step needs at least: weights, gradient and moments; what the backward pass reads, counting attention's
+ * scores where no kernel streams them. A guess that is never far too high. */
+static double bytes_needed(const training *t, bool separate)
+{
+    const tw_gpt_config *c = &t->config;
+    double tokens = (double)(t->batch * c->context), layers = (double)c->layers, dim = (double)c->dim;
+    double weights = 12 * layers * dim * dim + (double)(c->vocabulary + c->context) * dim;
+    double kept = tokens * dim * layers * 10 + tokens * (double)c->vocabulary;
+    double scores = separate ? tokens * (double)(c->context * c->heads) * layers : 0;
+    return 4 * (4 * weights + kept + scores);
+}
+
+static tw_status check_memory(const training *t, bool separate)
+{
+    double needed = bytes_needed(t, separate), has = (double)tw_os_memory_bytes();
+    if (needed <= has)
+        return TW_OK;
+    return tw_error(TW_ERR_MEMORY, "these sizes need at least %.1f GB; this machine has %.1f GB; take a smaller %s",
+                    needed * 1e-9, has * 1e-9, "--batch, --context, --dim or --layers");
+}
+
+tw_status training_open(training *t, const char *resume, bool separate)
 {
     tw_tensor_file *file = NULL;
+    double dropout = t->config.dropout;
+    tw_set_memory_budget(t->budget);
     if (resume)
         TW_TRY(checkpoint_config(resume, &file, &t->config, &t->words));
+    t->config.dropout = dropout;
     tw_status status = load_text(t);
-    double needed = 0;
-    if (status == TW_OK) {
-        t->config.vocabulary = t->words.size;
-        double weights = 12.0 * (double)t->config.layers * (double)t->config.dim * (double)t->config.dim;
-        needed = weights * 16 +
-                 (double)(t->batch * t->config.context) * (double)t->config.dim * (double)t->config.layers * 40;
-        if (needed > (double)tw_os_memory_bytes())
-            status = tw_error(TW_ERR_MEMORY, "these sizes need about %.1f GB; this machine has %.1f GB", needed * 1e-9,
-                              (double)tw_os_memory_bytes() * 1e-9);
-    }
+    t->config.vocabulary = t->words.size;
+    if (status == TW_OK)
+        status = check_memory(t, separate);
     if (status == TW_OK)
         status = tw_manual_seed((uint64_t)t->seed);
     if (status == TW_OK)

@@ -96,6 +96,10 @@ static void hash_block(hasher *x, const tw_block *block)
             x->h = tw_hash_u64(x->h, op->operand[i] ? x->number[op->operand[i]->id] : 0);
         for (int i = 0; i < op->info->attrs; i++) {
             tw_attr_kind kind = op->info->attr_info[i].kind;
+            if (kind == TW_ATTR_TEXT) {
+                x->h = tw_hash_bytes(x->h, op->attr[i].text, strlen(op->attr[i].text));
+                continue;
+            }
             if (!x->sizes && may_count(op, i))
                 continue;
             if (kind != TW_ATTR_DIMS && kind != TW_ATTR_INTS) {
@@ -126,8 +130,6 @@ static tw_status hash_graph(const tw_graph *g, bool sizes, tw_hash *hash)
     hasher x = {g, tw_key((uint64_t)g->table->count), tw_alloc_zero(g->values + 1, sizeof(uint32_t)), 0, sizes};
     if (!x.number)
         return TW_ERR_MEMORY;
-    for (int i = 0; i < 3; i++)
-        hash_dim(&x, g->grid[i]);
     hash_block(&x, g->body);
     tw_free(x.number);
     *hash = x.h;

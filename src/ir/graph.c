@@ -15,7 +15,7 @@ tw_graph *tw_graph_create(const tw_op_table *table)
     tw_arena *arena = tw_arena_create(0);
     tw_graph *g = arena ? tw_arena_zero(arena, 1, sizeof *g) : NULL;
     if (g) {
-        *g = (tw_graph){.arena = arena, .table = table, .grid = {1, 1, 1}, .name = ""};
+        *g = (tw_graph){.arena = arena, .table = table, .name = ""};
         g->body = g->insert_block = tw_block_create(g, NULL);
     }
     if (g && g->body)
@@ -41,8 +41,12 @@ tw_op *tw_op_allocate(tw_graph *g, int code, uint32_t operands, uint32_t results
     tw_op *op = g->failed == TW_OK ? tw_arena_alloc(g->arena, bytes) : NULL;
     if (!op)
         return NULL;
-    *op = (tw_op){
-        .info = info, .code = (uint16_t)code, .regions = (uint16_t)regions, .operands = operands, .results = results};
+    *op = (tw_op){.info = info,
+                  .code = (uint16_t)code,
+                  .regions = (uint16_t)regions,
+                  .place = g->place,
+                  .operands = operands,
+                  .results = results};
     char *at = (char *)(op + 1);
     op->result = (tw_value *)at; /* most strictly aligned first */
     at += results * sizeof(tw_value);
@@ -74,6 +78,9 @@ static bool copy_attrs(tw_graph *g, tw_op *op, const tw_attr *attrs)
 {
     for (int i = 0; i < op->info->attrs; i++) {
         op->attr[i] = attrs[i];
+        if (op->info->attr_info[i].kind == TW_ATTR_TEXT &&
+            !(op->attr[i].text = tw_arena_text(g->arena, "%s", attrs[i].text ? attrs[i].text : "")))
+            return false;
         if (op->info->attr_info[i].kind != TW_ATTR_DIMS && op->info->attr_info[i].kind != TW_ATTR_INTS)
             continue;
         size_t bytes = (size_t)attrs[i].dims.n * sizeof(tw_dim);
@@ -243,6 +250,7 @@ tw_op *tw_graph_clone_op(tw_graph *to, const tw_graph *from, const tw_op *op, tw
     tw_op *copy = tw_op_allocate(to, op->code, op->operands, op->results, op->regions);
     if (!copy || !import_attrs(to, from, op, copy))
         return NULL;
+    copy->place = op->place;
     for (uint32_t i = 0; i < op->operands; i++)
         copy->operand[i] = op->operand[i] ? map[op->operand[i]->id] : NULL;
     for (uint32_t i = 0; i < op->results; i++) {
@@ -262,11 +270,8 @@ tw_graph *tw_graph_clone(const tw_graph *from)
     tw_graph *to = tw_graph_create(from->table);
     tw_value **map = tw_alloc_zero(from->values + 1, sizeof *map);
     bool fine = to && map;
-    if (fine) {
+    if (fine)
         fine = (to->name = tw_arena_text(to->arena, "%s", from->name)) != NULL;
-        for (int i = 0; i < 3; i++)
-            to->grid[i] = tw_dim_import(to, from, from->grid[i]);
-    }
     tw_for_each_op (op, from->body)
         fine = fine && tw_graph_clone_op(to, from, op, map);
     tw_free(map);

@@ -68,11 +68,13 @@ typedef enum {
     TW_ATTR_DTYPE,
     TW_ATTR_DIMS,
     TW_ATTR_INTS,
-    TW_ATTR_ENUM
+    TW_ATTR_ENUM,
+    TW_ATTR_TEXT
 } tw_attr_kind;
 typedef union tw_attr {
     int64_t i; /* INT, BOOL, DTYPE, ENUM (index into the row's list of names) */
     double f;
+    const char *text; /* TEXT: NUL-terminated; owned by the graph's arena once in an operation */
     struct {
         const tw_dim *v; /* DIMS: sizes, perhaps symbolic; INTS: plain numbers (axes, steps): a list; owned by the
                             graph's arena once in an operation */
@@ -148,6 +150,8 @@ struct tw_op {
     const tw_op_info *info;
     uint16_t code;
     uint16_t regions;
+    uint32_t place; /* where in a source text it comes from, as the graph's maker counts; 0: nowhere. No part of the
+                       text form or the hash. */
     uint32_t operands, results;
     tw_value **operand; /* NULL entries: optional operands not given */
     tw_attr *attr;
@@ -171,7 +175,7 @@ struct tw_graph {
     tw_status failed; /* a dimension could not be made (and is 0): the graph takes no operation any more */
     tw_op *insert_before; /* builders insert here; NULL: at the end of insert_block */
     tw_block *insert_block;
-    tw_dim grid[3]; /* tile programs: number of program instances by axis (1 where unused) */
+    uint32_t place; /* that new operations get */
     const char *name;
 };
 

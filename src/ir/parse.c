@@ -296,6 +296,23 @@ static bool one_of(parser *p, const char *const *names, int64_t *index)
     return fail(p, "found '%s', expected a name like '%s'", name, names[0]);
 }
 
+static bool quoted(parser *p, char *room, size_t size, const char **text)
+{
+    size_t n = 0;
+    if (!expect(p, '"'))
+        return false;
+    for (; p->at < p->end && *p->at != '"' && *p->at != '\n'; p->at++) {
+        bool escaped = *p->at == '\\' && p->at + 1 < p->end;
+        p->at += escaped;
+        if (n + 1 == size)
+            return fail(p, "a text of more than %zu bytes", size);
+        room[n++] = escaped && *p->at == 'n' ? '\n' : *p->at;
+    }
+    room[n] = '\0';
+    *text = room;
+    return expect(p, '"');
+}
+
 static bool attribute(parser *p, const tw_attr_info *info, tw_dim *room, tw_attr *attr)
 {
     static const char *const truths[] = {"false", "true", NULL};
@@ -325,6 +342,8 @@ static bool attribute(parser *p, const tw_attr_info *info, tw_dim *room, tw_attr
             return false;
         attr->i = d;
         return true;
+    case TW_ATTR_TEXT:
+        return quoted(p, (char *)room, MOST_LIST * sizeof *room, &attr->text);
     case TW_ATTR_DIMS:
     case TW_ATTR_INTS:
         attr->dims.v = room;
@@ -559,12 +578,10 @@ static bool block(parser *p)
     return p->status == TW_OK;
 }
 
-/* "program NAME grid [X, Y, Z]", of tile programs. */
+/* "program NAME", of tile programs. */
 static bool header(parser *p)
 {
     char name[MOST_NAME];
-    tw_dim grid[3];
-    int n;
     while (peek(p) == '\n')
         p->at++;
     if (!word(p, "'program'", name) || strcmp(name, "program") != 0)
@@ -572,16 +589,7 @@ static bool header(parser *p)
     if (!word(p, "a name", name))
         return false;
     p->g->name = strcmp(name, "_") ? tw_arena_text(p->g->arena, "%s", name) : "";
-    if (!p->g->name)
-        return memory(p);
-    if (!word(p, "'grid'", name) || strcmp(name, "grid") != 0)
-        return fail(p, "found '%s', expected 'grid'", name);
-    if (!list(p, true, 3, grid, &n))
-        return false;
-    if (n != 3)
-        return fail(p, "a grid of %d numbers, expected 3", n);
-    memcpy(p->g->grid, grid, sizeof grid);
-    return true;
+    return p->g->name || memory(p);
 }
 
 tw_graph *tw_graph_parse(const tw_op_table *table, const char *text, size_t bytes)

@@ -56,6 +56,10 @@ static tw_hash hash_of(const tw_op *op)
         h = tw_hash_u64(h, op->operand[i] ? op->operand[i]->id + 1 : 0);
     for (int i = 0; i < op->info->attrs; i++) {
         tw_attr_kind kind = op->info->attr_info[i].kind;
+        if (kind == TW_ATTR_TEXT) {
+            h = tw_hash_bytes(h, op->attr[i].text, strlen(op->attr[i].text));
+            continue;
+        }
         if (kind != TW_ATTR_DIMS && kind != TW_ATTR_INTS) {
             h = tw_hash_u64(h, (uint64_t)op->attr[i].i);
             continue;

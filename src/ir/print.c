@@ -34,6 +34,21 @@ static void print_float(double value, tw_text *out)
         tw_text_add(out, "%.17g", value);
 }
 
+/* In double quotes; \ stands before ", itself and n; other control characters are left out. */
+static void print_text(const char *text, tw_text *out)
+{
+    tw_text_add(out, "\"");
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            tw_text_add(out, "\\%c", *text);
+        else if (*text == '\n')
+            tw_text_add(out, "\\n");
+        else if ((unsigned char)*text >= ' ')
+            tw_text_add(out, "%c", *text);
+    }
+    tw_text_add(out, "\"");
+}
+
 static void print_attr(const tw_graph *g, const tw_attr_info *info, const tw_attr *attr, tw_text *out)
 {
     tw_text_add(out, "%s=", info->name);
@@ -52,6 +67,9 @@ static void print_attr(const tw_graph *g, const tw_attr_info *info, const tw_att
         return;
     case TW_ATTR_ENUM:
         tw_text_add(out, "%s", info->names[attr->i]);
+        return;
+    case TW_ATTR_TEXT:
+        print_text(attr->text, out);
         return;
     case TW_ATTR_DIMS:
     case TW_ATTR_INTS:
@@ -119,14 +137,8 @@ void tw_graph_print(const tw_graph *g, tw_text *out)
         out->failed = true;
         return;
     }
-    if (!strcmp(g->table->name, "tile")) {
-        tw_text_add(out, "program %s grid [", *g->name ? g->name : "_");
-        for (int i = 0; i < 3; i++) {
-            tw_text_add(out, "%s", i ? ", " : "");
-            tw_dim_print(g, g->grid[i], out);
-        }
-        tw_text_add(out, "]\n");
-    }
+    if (!strcmp(g->table->name, "tile"))
+        tw_text_add(out, "program %s\n", *g->name ? g->name : "_");
     print_block(&p, g->body, 0);
     tw_free(p.number);
 }

@@ -1,4 +1,8 @@
-/* Running a plan: one parallel region, a barrier between batches, program ids handed out in chunks.
+/* Running a plan: one parallel region, program ids handed out in chunks.
+ *
+ * A batch may begin when the programs of the one before are done, not when all threads have arrived: a thread that the
+ * system doesn't run for a while holds nobody up unless it has a chunk. Who waits looks for a few microseconds, then
+ * sleeps, so that a busy machine gets its core.
  *
  * Which thread runs which program never changes a result: every program computes its elements in an order fixed by the
  * plan. */
@@ -9,9 +13,8 @@
 #include "runtime/runtime.h"
 #include "tensor/hooks.h"
 
-enum { SMALL_PLAN_NS = 20000, CHUNKS_A_THREAD = 4, ALIGNMENT = 64 };
+enum { SMALL_PLAN_NS = 20000, CHUNKS_A_THREAD = 4, ALIGNMENT = 64, LOOKS = 2000 };
 
-static int threads_wanted;
 static bool timing, spans;
 
 /* Temporary memory is kept between runs: one block for all plans that this thread runs. */
@@ -20,17 +23,6 @@ static _Thread_local struct {
     int64_t arena_bytes, scratch_bytes;
 } memory;
 static _Atomic int64_t bytes_held;
-
-void tw_set_num_threads(int threads)
-{
-    threads_wanted = threads;
-}
-
-int tw_num_threads(void)
-{
-    int64_t n = threads_wanted > 0 ? threads_wanted : tw_env_int("TW_THREADS", tw_os_cores());
-    return (int)TW_MAX(TW_MIN(n, 1024), 1);
-}
 
 void tw_runtime_timing(bool on)
 {
@@ -73,6 +65,14 @@ void tw_runtime_free(void)
     memset(&memory, 0, sizeof memory);
 }
 
+/* How far a launch has come; on a cache line of its own. */
+typedef struct progress {
+    _Alignas(64) _Atomic int64_t next; /* program to hand out */
+    _Atomic int64_t done;
+    _Atomic uint32_t state;
+} progress;
+enum { RUNNING, SOMEBODY_SLEEPS, FINISHED };
+
 /* What all threads of a run share. */
 typedef struct run {
     const tw_executable *e;
@@ -80,7 +80,7 @@ typedef struct run {
     int *first;    /* index of a launch's first buffer */
     int threads;
     int64_t scratch_stride;
-    _Atomic int64_t *next; /* by launch: next program to hand out */
+    progress *progress; /* by launch */
     uint64_t *ns;
     tw_launch_span *span;
 } run;
@@ -89,18 +89,35 @@ typedef struct run {
 static int64_t run_launch(const run *r, int l, char *scratch)
 {
     const tw_plan_launch *launch = &r->e->plan->launch[l];
-    int64_t programs = launch->grid[0] * launch->grid[1] * launch->grid[2];
+    const tw_host_call call = {.grid = {launch->grid[0], launch->grid[1], launch->grid[2]}};
+    int64_t programs = call.grid[0] * call.grid[1] * call.grid[2];
     int64_t chunk = r->threads == 1 ? programs : TW_MAX(programs / (r->threads * CHUNKS_A_THREAD), 1);
     int64_t done = 0;
     tw_host_kernel_fn *kernel = r->e->entry[launch->kernel];
+    progress *p = &r->progress[l];
     while (true) {
-        int64_t from = atomic_fetch_add_explicit(&r->next[l], chunk, memory_order_relaxed);
+        int64_t from = atomic_fetch_add_explicit(&p->next, chunk, memory_order_relaxed);
         if (from >= programs)
             return done;
         int64_t end = TW_MIN(from + chunk, programs);
-        kernel(r->buffer + r->first[l], launch->scalar, from, end, scratch);
+        kernel(r->buffer + r->first[l], launch->scalar, &call, from, end, scratch);
         done += end - from;
+        if (atomic_fetch_add(&p->done, end - from) + end - from == programs &&
+            atomic_exchange(&p->state, FINISHED) == SOMEBODY_SLEEPS)
+            tw_os_wake(&p->state);
     }
+}
+
+static void wait_for(progress *p)
+{
+    for (int i = 0; i < LOOKS; i++) {
+        if (atomic_load_explicit(&p->state, memory_order_acquire) == FINISHED)
+            return;
+        tw_os_pause();
+    }
+    for (uint32_t state = RUNNING; (state = atomic_load(&p->state)) != FINISHED;)
+        if (state == SOMEBODY_SLEEPS || atomic_compare_exchange_strong(&p->state, &state, SOMEBODY_SLEEPS))
+            tw_os_sleep_while(&p->state, SOMEBODY_SLEEPS);
 }
 
 static void run_thread(const run *r, int thread)
@@ -108,21 +125,20 @@ static void run_thread(const run *r, int thread)
     const tw_plan *plan = r->e->plan;
     char *mine = (char *)r->buffer[-1] + thread * r->scratch_stride;
     for (int l = 0; l < plan->launches;) {
-        int batch = plan->launch[l].batch;
+        int batch = plan->launch[l].batch, first = l;
         for (; l < plan->launches && plan->launch[l].batch == batch; l++) {
             uint64_t start = r->ns || r->span ? tw_os_now_ns() : 0;
             int64_t programs = run_launch(r, l, mine);
             if (r->span)
                 r->span[l * r->threads + thread] = (tw_launch_span){start, tw_os_now_ns(), programs};
             if (r->ns) {
-#pragma omp barrier
+                wait_for(&r->progress[l]);
                 if (thread == 0)
                     r->ns[l] += tw_os_now_ns() - start;
             }
         }
-        if (!r->ns && l < plan->launches) {
-#pragma omp barrier
-        }
+        for (int done = first; r->threads > 1 && done < l && l < plan->launches; done++)
+            wait_for(&r->progress[done]);
     }
 }
 
@@ -186,6 +202,19 @@ static void run_together(const run *r)
     run_thread(r, omp_get_thread_num());
 }
 
+static progress *fresh_progress(const tw_plan *plan)
+{
+    size_t bytes = ((size_t)plan->launches + 1) * sizeof(progress);
+    progress *p = tw_alloc_aligned(bytes, sizeof *p);
+    for (int l = 0; p && l < plan->launches; l++) {
+        const int64_t *grid = plan->launch[l].grid;
+        atomic_init(&p[l].next, 0);
+        atomic_init(&p[l].done, 0);
+        atomic_init(&p[l].state, grid[0] * grid[1] * grid[2] > 0 ? RUNNING : FINISHED);
+    }
+    return p;
+}
+
 static tw_launch_span *fresh_spans(tw_executable *e, int threads)
 {
     tw_free(e->span);
@@ -212,13 +241,13 @@ tw_status tw_execute_watched(tw_executable *e, void *const *inputs, void *const 
         return TW_ERR_MEMORY;
     void **buffer = tw_alloc((size_t)(arguments + 1) * sizeof *buffer);
     int *first = tw_alloc((size_t)(plan->launches + 1) * sizeof *first);
-    _Atomic int64_t *next = tw_alloc_zero((size_t)plan->launches + 1, sizeof *next);
+    progress *far = fresh_progress(plan);
     tw_launch_span *span = spans ? fresh_spans(e, threads) : NULL;
-    tw_status status = buffer && first && next && (span || !spans) ? TW_OK : TW_ERR_MEMORY;
+    tw_status status = buffer && first && far && (span || !spans) ? TW_OK : TW_ERR_MEMORY;
     if (status == TW_OK) {
         buffer[0] = memory.scratch;
         bind(plan, inputs, outputs, buffer + 1, first);
-        run r = {e, buffer + 1, first, threads, stride, next, timing ? e->ns : NULL, span};
+        run r = {e, buffer + 1, first, threads, stride, far, timing ? e->ns : NULL, span};
         if (watcher)
             status = run_watched(&r, watcher);
         else
@@ -227,6 +256,6 @@ tw_status tw_execute_watched(tw_executable *e, void *const *inputs, void *const 
     }
     tw_free(buffer);
     tw_free(first);
-    tw_free((void *)next);
+    tw_free(far);
     return status;
 }

@@ -4,6 +4,7 @@
 
 #include "codegen/codegen.h"
 #include "schedule/schedule.h"
+#include "tilewright/control.h"
 
 /* When one thread worked on one launch, in ns of tw_os_now_ns; programs == 0: not at all. */
 typedef struct tw_launch_span {
@@ -64,8 +65,6 @@ typedef struct tw_limits {
 tw_status tw_limits_measure(tw_limits *l);
 double tw_limits_bandwidth(const tw_limits *l, int64_t bytes); /* bytes a ns, for a kernel that touches so many */
 
-TW_API void tw_set_num_threads(int threads); /* <= 0: TW_THREADS, else all cores */
-TW_API int tw_num_threads(void);
 void tw_runtime_timing(bool on); /* per launch; each batch then waits for its launches one by one */
 void tw_runtime_spans(bool on);  /* per launch and thread, in the order in which they really run */
 void tw_runtime_free(void);      /* this thread's temporary memory */

@@ -304,13 +304,6 @@ static tw_value *cast_to(emitter *e, tw_value *v, tw_dtype dtype)
     return !v || v->type.dtype == dtype ? v : check(e, tw_t_cast(e->g, v, dtype));
 }
 
-static emitted identity_of(emitter *e, const tw_op *op)
-{
-    tw_dtype dtype = (tw_dtype)op->result[0].type.dtype;
-    int64_t one = op->code == TW_G_PROD;
-    return (emitted){tw_emit_constant(e, dtype, (double)one, one), 0};
-}
-
 static int reduce_kind(int code)
 {
     switch (code) {
@@ -366,8 +359,6 @@ static emitted emit_reduction(emitter *e, const tw_op *op, const tw_index *const
     const tw_index *inner[TW_MAX_RANK];
     bool keep;
     int axis = tw_schedule_reduced_axis(op, &keep);
-    if (f->shape[axis] == 0)
-        return identity_of(e, op);
     int v = tw_frame_inner(&e->f, f->shape[axis], dim_varies(f, axis), op->result[0].type.rank, at,
                            f->panel ? e->f.panel_column : -1);
     for (int i = 0, j = 0; i < x->type.rank; i++) {
@@ -476,9 +467,7 @@ tw_value *tw_emit_dot_tile(emitter *e, const tw_op *op, const tw_index *const *a
 
 static emitted emit_dot(emitter *e, const tw_op *op, const tw_index *const *at)
 {
-    int rows, columns, rank = op->result[0].type.rank;
-    if (facts_of(e->s, op->operand[0])->shape[rank - 1] == 0)
-        return identity_of(e, op);
+    int rows, columns;
     tw_value *x = tw_emit_dot_tile(e, op, at, NULL, &rows, &columns);
     emitted r = tw_emit_from_matrix(e, x, rows, columns);
     r.v = cast_to(e, r.v, (tw_dtype)op->result[0].type.dtype);

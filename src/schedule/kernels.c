@@ -18,6 +18,7 @@ enum {
     COLUMN_BLOCK = 64,
     DOT_ROWS = 512,
     DOT_COLUMNS = 64,
+    MOST_COLUMNS = 512,
     MOST_WHOLE_ROWS = 1 << 14,
     PANEL_ROWS = 64
 };
@@ -38,6 +39,25 @@ static int64_t even_block(int64_t extent, int64_t wanted)
         if (extent % block == 0)
             return block;
     return wanted;
+}
+
+/* What a row of so many columns costs in whole vectors, relative to its columns. */
+static double padding(int64_t columns)
+{
+    enum { LANES = 16 };
+    return (double)((columns + LANES - 1) / LANES * LANES) / (double)columns;
+}
+
+/* Columns of a contraction that one program makes, panel by panel: a block that divides them and fills its vectors. */
+static int64_t column_block(int64_t extent)
+{
+    int64_t best = even_block(extent, DOT_COLUMNS);
+    if (extent % best != 0)
+        return best;
+    for (int64_t block = DOT_COLUMNS; block <= MOST_COLUMNS; block++)
+        if (extent % block == 0 && padding(block) < padding(best) - 0.05)
+            best = block;
+    return best;
 }
 
 /* Where the extent varies, the blocks' layout must not: what is cut is always cut. */
@@ -71,7 +91,7 @@ static void choose_blocks(const group *k, frame *f)
     case GROUP_DOT: /* rows that vary stay whole up to a size: what is cut would be copied */
         if (!f->var[1].varies || f->var[1].extent > MOST_WHOLE_ROWS)
             tile_var(f, 1, DOT_ROWS);
-        tile_var(f, 2, DOT_COLUMNS);
+        tile_var(f, 2, f->var[2].varies ? DOT_COLUMNS : column_block(f->var[2].extent));
         break;
     case GROUP_PANEL: /* the loop over the rows is compiled for its step */
         tile_var(f, f->row, PANEL_ROWS);

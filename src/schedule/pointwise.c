@@ -20,7 +20,7 @@ static tw_value *shift_logical(tw_graph *g, tw_value *a, tw_value *b)
     tw_dtype own = (tw_dtype)a->type.dtype, plain = own == TW_I32 ? TW_U32 : own == TW_I64 ? TW_U64 : own;
     if (plain == own)
         return tw_t_shr(g, a, b);
-    return tw_t_bitcast(g, tw_t_shr(g, tw_t_bitcast(g, a, plain), tw_t_bitcast(g, b, plain)), own);
+    return tw_t_bitcast(g, tw_t_shr(g, tw_t_bitcast(g, a, plain, false), tw_t_bitcast(g, b, plain, false)), own, false);
 }
 
 static tw_value *build(tw_graph *g, const tw_op *op, tw_value *a, tw_value *b, tw_value *c)

@@ -123,6 +123,31 @@ static bool where_decided(tw_graph *g, const tw_op *op, tw_value **replacement)
     return tw_simplify_is(op->operand[0], 0) && becomes(g, op, op->operand[2], replacement);
 }
 
+static const tw_value *behind_views(const tw_value *v)
+{
+    while (made_by(v, TW_G_RESHAPE) || made_by(v, TW_G_EXPAND))
+        v = v->def->operand[0];
+    return v;
+}
+
+/* In a softmax: exp(where(m, x, -inf) - max) is where(m, exp(x - max), 0). Said so, a back end sees that what a causal
+ * mask hides need not be computed. (A row that is hidden as a whole: 0 / 0 instead of NaN / NaN.) */
+static bool hidden_weighs_nothing(tw_graph *g, const tw_op *op, tw_value **replacement)
+{
+    const tw_op *sub = made_by(op->operand[0], TW_G_SUB), *where = sub ? made_by(sub->operand[0], TW_G_WHERE) : NULL;
+    const tw_op *largest = sub ? made_by(behind_views(sub->operand[1]), TW_G_AMAX) : NULL;
+    if (!where || !largest || tw_env_on("TW_EXACT") || behind_views(largest->operand[0]) != sub->operand[0] ||
+        !tw_simplify_is(where->operand[2], -INFINITY) || !same_shape(&where->operand[1]->type, &op->result[0].type))
+        return false;
+    const tw_value *mask = where->operand[0];
+    if (!made_by(mask, TW_G_GE) && !made_by(mask, TW_G_GT) && !made_by(mask, TW_G_LE) && !made_by(mask, TW_G_LT))
+        return false;
+    tw_value *seen = tw_g_exp(g, tw_g_sub(g, where->operand[1], sub->operand[1]));
+    tw_type scalar = {.dtype = op->result[0].type.dtype};
+    *replacement = seen ? tw_g_where(g, where->operand[0], seen, tw_g_filled(g, &scalar, 0)) : NULL;
+    return true;
+}
+
 static bool bool_not_zero(tw_graph *g, const tw_op *op, tw_value **replacement)
 {
     return op->operand[0]->type.dtype == TW_BOOL && neutral(g, op, 0, replacement);
@@ -190,6 +215,7 @@ static const tw_rewrite_rule rules[] = {
     {TW_G_SHIFT_RIGHT, "x >> 0 = x", by_zero},
     {TW_G_SHIFT_RIGHT_LOGICAL, "x >>> 0 = x", by_zero},
     {TW_G_WHERE, "where of a known condition, or of equal values", where_decided},
+    {TW_G_EXP, "what a softmax hides weighs nothing", hidden_weighs_nothing},
     {TW_G_NE, "b != false = b", bool_not_zero},
     {TW_G_CAST, "cast to its own dtype", cast_to_itself},
     {TW_G_CAST, "cast of a cast that lost nothing", cast_of_wider},

@@ -108,6 +108,19 @@ static bool without_axes(tw_graph *g, const tw_op *op, tw_value **replacement)
     return true;
 }
 
+/* Sums and products of nothing are constants, the dot product of nothing too; other reductions refuse it. */
+static bool of_nothing(tw_graph *g, const tw_op *op, tw_value **replacement)
+{
+    const tw_type *t = &op->operand[0]->type;
+    bool nothing = false;
+    for (int i = 0; i < t->rank; i++)
+        nothing |= t->dims[i] == 0;
+    if (!nothing || (op->code != TW_G_SUM && op->code != TW_G_PROD && op->code != TW_G_DOT))
+        return false;
+    *replacement = tw_simplify_full_like(g, &op->result[0], op->code == TW_G_PROD);
+    return true;
+}
+
 static bool in_form(const tw_op *op)
 {
     int first, last, before;
@@ -221,12 +234,17 @@ static bool in_two_levels(tw_graph *g, const tw_op *op, tw_value **replacement)
 
 static const tw_rewrite_rule rules[] = {
 #define REDUCTION(code)                                                                                                \
-    {code, "reduction of one element", without_axes}, {code, "16-bit sum in f32", in_f32},                             \
-        {code, "reduction in the form [A, R, B]", to_form},                                                            \
+    {code, "reduction of nothing", of_nothing}, {code, "reduction of one element", without_axes},                      \
+        {code, "16-bit sum in f32", in_f32}, {code, "reduction in the form [A, R, B]", to_form},                       \
     {                                                                                                                  \
         code, "long reduction in two levels", in_two_levels                                                            \
     }
-    REDUCTION(TW_G_SUM),  REDUCTION(TW_G_PROD),   REDUCTION(TW_G_AMAX),
-    REDUCTION(TW_G_AMIN), REDUCTION(TW_G_ARGMAX), REDUCTION(TW_G_ARGMIN),
+    REDUCTION(TW_G_SUM),
+    REDUCTION(TW_G_PROD),
+    REDUCTION(TW_G_AMAX),
+    REDUCTION(TW_G_AMIN),
+    REDUCTION(TW_G_ARGMAX),
+    REDUCTION(TW_G_ARGMIN),
+    {TW_G_DOT, "product of nothing", of_nothing},
 };
 const rule_table tw_simplify_reductions = {rules, TW_COUNT(rules)};

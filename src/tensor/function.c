@@ -9,7 +9,7 @@
  * has a history of gradients or is a view, or that leaves other new tensors behind. */
 #include "tensor/internal.h"
 
-enum { MOST_INPUTS = 64, MOST_OUTPUTS = 64, MOST_RESULTS = 1024, RECOMPILE_LIMIT = 8 };
+enum { MOST_INPUTS = 64, MOST_OUTPUTS = 64, MOST_RESULTS = 1024 };
 
 typedef struct input_guard { /* of the handle and of the cell behind it */
     tw_dtype dtype;
@@ -418,7 +418,7 @@ tw_status tw_call(tw_function *f, tw_tensor *const *inputs, int n, tw_tensor **o
         TW_TRY(materialise(e, inputs));
         return replay(f, e, inputs, outputs);
     }
-    int64_t limit = tw_env_int("TW_RECOMPILE_LIMIT", RECOMPILE_LIMIT);
+    int64_t limit = tw_recompile_limit();
     char reason[160];
     say_reason(f, inputs, n, reason, sizeof reason);
     if ((int64_t)f->entries.count >= limit) {

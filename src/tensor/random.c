@@ -5,9 +5,9 @@
 
 static _Thread_local tw_tensor *generator;
 
-tw_status tw_manual_seed(uint64_t seed)
+tw_status tw_generator_set(const int64_t state[2])
 {
-    int64_t state[2] = {(int64_t)seed, 0}, two = 2;
+    int64_t two = 2;
     tw_status status = TW_OK;
     TW_SCOPE {
         tw_tensor *t = tw_from_data(state, 1, &two, TW_I64);
@@ -18,6 +18,18 @@ tw_status tw_manual_seed(uint64_t seed)
             generator = tw_keep(t);
     }
     return status;
+}
+
+tw_status tw_manual_seed(uint64_t seed)
+{
+    return tw_generator_set((int64_t[]){(int64_t)seed, 0});
+}
+
+tw_status tw_generator_get(int64_t state[2])
+{
+    if (!generator)
+        TW_TRY(tw_manual_seed(0));
+    return tw_copy_out(generator, state, 2 * sizeof *state);
 }
 
 void tw_generator_forget(void)

@@ -249,7 +249,8 @@ tw_tensor *tw_record(int code, int operands, tw_tensor *const *operand, const tw
         t = tw_tensor_pending(&op->result[0]);
     if (t->status == TW_OK && tw_dtype_floating(t->dtype) && tw_grad_enabled() && any_tracked(operands, operand))
         t->status = tw_tape_add(t, operands, operand, op);
-    if (s->eager && t->status == TW_OK && t->cell->pending && tw_segment_flush("TW_EAGER") != TW_OK)
+    if ((s->eager || tw_chosen_tier() == TW_TIER_EAGER) && t->status == TW_OK && t->cell->pending &&
+        tw_segment_flush("eager operation") != TW_OK)
         t->status = tw_error_code();
     return t;
 }

@@ -117,6 +117,19 @@ tw_tensor *tw_tensor_failed(tw_status status)
     return t;
 }
 
+tw_status tw_located_status(tw_status status, const char *file, int line)
+{
+    if (status != TW_OK)
+        tw_error_at(file, line);
+    return status;
+}
+
+tw_tensor *tw_located(tw_tensor *t, const char *file, int line)
+{
+    tw_located_status(t->status, file, line);
+    return t;
+}
+
 static bool looked_at(const tw_tensor *t)
 {
     return t->references > t->bases;

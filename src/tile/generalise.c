@@ -57,6 +57,10 @@ static tw_hash skeleton(const tw_block *block, tw_hash h, uint32_t *place, uint3
         for (int i = 0; i < op->info->attrs && !is_number(op); i++) {
             tw_attr_kind kind = op->info->attr_info[i].kind;
             bool list = kind == TW_ATTR_DIMS || kind == TW_ATTR_INTS;
+            if (kind == TW_ATTR_TEXT) {
+                h = tw_hash_bytes(h, op->attr[i].text, strlen(op->attr[i].text));
+                continue;
+            }
             h = tw_hash_u64(h, list ? (uint64_t)op->attr[i].dims.n : (uint64_t)op->attr[i].i);
             for (int j = 0; kind == TW_ATTR_INTS && j < op->attr[i].dims.n; j++)
                 h = tw_hash_u64(h, (uint64_t)op->attr[i].dims.v[j]);
@@ -152,6 +156,11 @@ static bool merge_attrs(merger *m, const tw_op *a, const tw_op *b, tw_attr *attr
     for (int i = 0; i < a->info->attrs; i++) {
         tw_attr_kind kind = a->info->attr_info[i].kind;
         attr[i] = a->attr[i];
+        if (kind == TW_ATTR_TEXT) {
+            if (strcmp(a->attr[i].text, b->attr[i].text) != 0)
+                return false;
+            continue;
+        }
         if (kind != TW_ATTR_DIMS && kind != TW_ATTR_INTS) {
             if (a->attr[i].i != b->attr[i].i)
                 return false;

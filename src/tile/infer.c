@@ -153,8 +153,10 @@ tw_status tw_tile_infer_permute(tw_graph *g, tw_op *op)
 tw_status tw_tile_infer_reshape(tw_graph *g, tw_op *op)
 {
     tw_type t = *type_of(op, 0);
+    if (op->attr[0].dims.n > TW_MAX_RANK)
+        return refuse(g, op, "at most 8 dimensions");
     t.rank = (uint8_t)op->attr[0].dims.n;
-    for (int i = 0; i < t.rank && i < TW_MAX_RANK; i++)
+    for (int i = 0; i < t.rank; i++)
         t.dims[i] = op->attr[0].dims.v[i];
     *result_of(op) = t;
     return tw_type_count(g, &t) == tw_type_count(g, type_of(op, 0)) ? TW_OK
@@ -247,6 +249,44 @@ tw_status tw_tile_infer_cast(tw_graph *g, tw_op *op)
     return TW_OK;
 }
 
+/* Addresses are i64. */
+tw_status tw_tile_infer_bitcast(tw_graph *g, tw_op *op)
+{
+    const tw_type *x = type_of(op, 0);
+    bool pointer = op->attr[1].i != 0;
+    size_t had = x->pointer ? 8 : tw_dtype_size((tw_dtype)x->dtype),
+           wants = pointer ? 8 : tw_dtype_size((tw_dtype)op->attr[0].i);
+    bool floating = (x->pointer && !pointer && tw_dtype_floating((tw_dtype)op->attr[0].i)) ||
+                    (pointer && !x->pointer && tw_dtype_floating((tw_dtype)x->dtype));
+    if (had != wants || floating)
+        return refuse(g, op, "a dtype of the same width; of pointers 64-bit integers");
+    *result_of(op) = *x;
+    result_of(op)->dtype = (uint8_t)op->attr[0].i;
+    result_of(op)->pointer = pointer;
+    return TW_OK;
+}
+
+/* The region yields one element for each operand; the results are tiles of them. */
+tw_status tw_tile_infer_combine(tw_graph *g, tw_op *op)
+{
+    int axis = (int)op->attr[0].i;
+    const tw_block *region = op->region[0];
+    if (op->operands == 0 || op->results != op->operands || region->args != 2 * op->operands)
+        return refuse(g, op, "as many results as operands, and a region that takes two elements of each");
+    for (uint32_t i = 0; i < op->operands; i++) {
+        tw_type t = *type_of(op, i);
+        if (axis < 0 || axis >= t.rank || !same_shape(&t, type_of(op, 0)))
+            return refuse(g, op, "tiles of one shape and an axis of them");
+        if (op->result[i].type.dtype != t.dtype || op->result[i].type.rank)
+            return refuse(g, op, "a region that yields elements of the operands' dtypes");
+        for (int j = axis; j + 1 < t.rank && !op->attr[1].i; j++)
+            t.dims[j] = t.dims[j + 1];
+        t.rank = (uint8_t)(t.rank - !op->attr[1].i);
+        op->result[i].type = t;
+    }
+    return TW_OK;
+}
+
 tw_status tw_tile_infer_reduce(tw_graph *g, tw_op *op)
 {
     tw_type t = *type_of(op, 0);
@@ -272,6 +312,8 @@ tw_status tw_tile_infer_dot(tw_graph *g, tw_op *op)
     t.dims[r - 1] = b->dims[r - 1];
     if (t.dtype == TW_F16 || t.dtype == TW_BF16)
         t.dtype = TW_F32;
+    if (t.dtype == TW_I8 || t.dtype == TW_U8)
+        t.dtype = TW_I32;
     *result_of(op) = t;
     return op->operand[2] && !tw_type_equal(type_of(op, 2), &t) ? refuse(g, op, "an accumulator of the result's type")
                                                                 : TW_OK;
@@ -279,8 +321,15 @@ tw_status tw_tile_infer_dot(tw_graph *g, tw_op *op)
 
 tw_status tw_tile_infer_gather(tw_graph *g, tw_op *op)
 {
-    (void)g;
-    *result_of(op) = *type_of(op, 1);
-    result_of(op)->dtype = type_of(op, 0)->dtype;
+    const tw_type *x = type_of(op, 0), *index = type_of(op, 1);
+    int axis = (int)op->attr[0].i;
+    bool fits = x->rank == index->rank && axis >= 0 && axis < x->rank && !tw_dtype_floating((tw_dtype)index->dtype);
+    for (int i = 0; i < x->rank && fits; i++)
+        fits = i == axis || x->dims[i] == index->dims[i];
+    if (!fits)
+        return refuse(g, op, "an integer index with the same dimensions beside the axis");
+    *result_of(op) = *index;
+    result_of(op)->dtype = x->dtype;
+    result_of(op)->pointer = x->pointer;
     return TW_OK;
 }

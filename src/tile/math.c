@@ -75,9 +75,9 @@ static tw_value *copy_sign(ctx c, tw_value *magnitude, tw_value *sign)
     tw_dtype bits = c.wide ? TW_I64 : TW_I32;
     int64_t top = c.wide ? INT64_MIN : INT32_MIN;
     tw_value *mask = tw_t_constant(c.g, 0, top, bits), *rest = tw_t_constant(c.g, 0, ~top, bits);
-    tw_value *m = tw_t_and(c.g, tw_t_bitcast(c.g, magnitude, bits), rest);
-    tw_value *s = tw_t_and(c.g, tw_t_bitcast(c.g, sign, bits), mask);
-    return tw_t_bitcast(c.g, tw_t_or(c.g, m, s), c.wide ? TW_F64 : TW_F32);
+    tw_value *m = tw_t_and(c.g, tw_t_bitcast(c.g, magnitude, bits, false), rest);
+    tw_value *s = tw_t_and(c.g, tw_t_bitcast(c.g, sign, bits, false), mask);
+    return tw_t_bitcast(c.g, tw_t_or(c.g, m, s), c.wide ? TW_F64 : TW_F32, false);
 }
 
 /* Runs a function of f32 or f64 on any floating tile. */
@@ -172,10 +172,10 @@ static tw_value *reduce_log(ctx c, tw_value *x, tw_value **k)
     int64_t root = c.wide ? 0x3fe6a09e667f3bcd : 0x3f3504f3;
     tw_value *tiny = below(c, x, smallest);
     x = pick(c, tiny, mul(c, x, num(c, exp2(scale))), x);
-    tw_value *i = tw_t_sub(c.g, tw_t_bitcast(c.g, x, bits), tw_t_constant(c.g, 0, root, bits));
+    tw_value *i = tw_t_sub(c.g, tw_t_bitcast(c.g, x, bits, false), tw_t_constant(c.g, 0, root, bits));
     tw_value *e = tw_t_shr(c.g, i, tw_t_constant(c.g, 0, shift, bits));
     tw_value *fraction = tw_t_and(c.g, i, tw_t_constant(c.g, 0, ((int64_t)1 << shift) - 1, bits));
-    tw_value *m = tw_t_bitcast(c.g, tw_t_add(c.g, fraction, tw_t_constant(c.g, 0, root, bits)), floating);
+    tw_value *m = tw_t_bitcast(c.g, tw_t_add(c.g, fraction, tw_t_constant(c.g, 0, root, bits)), floating, false);
     *k = sub(c, tw_t_cast(c.g, e, floating), pick(c, tiny, num(c, scale), num(c, 0)));
     return sub(c, m, num(c, 1));
 }
@@ -256,15 +256,51 @@ tw_value *tw_tile_log1p(tw_graph *g, tw_value *x)
     return widened(g, x, log1p_);
 }
 
-/* ---- trigonometric ---- reduction by pi/2 in f64, also for f32: exact enough up to 2^50 */
+/* ---- trigonometric ---- reduction by pi/2 in f64, also for f32 */
 
+static tw_value *nearest(ctx d, tw_value *x)
+{
+    return tw_t_round(d.g, x, TW_T_ROUND_EVEN);
+}
+
+/* Of an f32 however large, exactly (after Payne and Hanek, 1983): 2/pi in pieces of 29 bits, whose products with 24
+ * bits are exact. Each product leaves its fraction and its integer modulo 4; the fractions are added from the largest
+ * down, without what is integral in their sum. Returns what is left; *quarters: how many quarter turns, modulo 4 or
+ * nearly. */
+static tw_value *reduce_huge(ctx d, tw_value *x, tw_value **quarters)
+{
+    static const double piece[] = {0x1.45f306dp-1,   0x1.9391054p-30, 0x1.4fe13abp-59,  0x1.d1f534dp-88,
+                                   0x1.b81b6c5p-117, 0x1.5993c4p-148, 0x1.c820ff2p-175, 0x1.163abdep-204};
+    enum { PIECES = sizeof piece / sizeof *piece };
+    tw_value *fraction[PIECES], *sum = NULL;
+    for (int i = 0; i < PIECES; i++) {
+        tw_value *product = mul(d, x, num(d, piece[i])), *whole = nearest(d, product);
+        fraction[i] = sub(d, product, whole);
+        tw_value *turn = fma_(d, nearest(d, mul(d, whole, num(d, 0.25))), num(d, -4), whole);
+        *quarters = i ? add(d, *quarters, turn) : turn;
+        sum = i ? add(d, sum, fraction[i]) : fraction[i];
+    }
+    tw_value *whole = nearest(d, sum), *rest = sub(d, fraction[0], whole);
+    for (int i = 1; i < PIECES; i++)
+        rest = add(d, rest, fraction[i]);
+    *quarters = add(d, *quarters, whole);
+    return mul(d, rest, num(d, 0x1.921fb54442d18p+0));
+}
+
+/* f64 is right up to 2^50: its long way would be ten times as long. */
 static tw_value *reduce_trig(ctx c, tw_value *x, tw_value **quadrant)
 {
     ctx d = {c.g, true};
     tw_value *w = c.wide ? x : tw_t_cast(c.g, x, TW_F64);
-    tw_value *k = tw_t_round(c.g, mul(d, w, num(d, 0.63661977236758134308)), TW_T_ROUND_EVEN);
+    tw_value *k = nearest(d, mul(d, w, num(d, 0.63661977236758134308)));
     tw_value *r = fma_(d, k, num(d, -0x1.921fb54442d18p+0), w);
     r = fma_(d, k, num(d, -0x1.1a62633145c07p-54), r);
+    if (!c.wide) {
+        tw_value *huge = above(d, tw_t_abs(c.g, w), 0x1p40), *turns;
+        tw_value *rest = reduce_huge(d, w, &turns);
+        r = pick(d, huge, rest, r);
+        k = pick(d, huge, turns, k);
+    }
     *quadrant = tw_t_cast(c.g, k, TW_I64);
     return c.wide ? r : tw_t_cast(c.g, r, TW_F32);
 }

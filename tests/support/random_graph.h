@@ -23,6 +23,7 @@ typedef tw_status graph_runner(const tw_graph *g, const tw_array *inputs, int n,
 /* Runs `run` and the reference and compares. A failing run counts as a difference; a graph that the reference refuses
  * doesn't. */
 bool runner_agrees(const tw_graph *g, graph_runner *run, uint64_t seed, tw_text *report);
+double unbounded_share(void); /* of the elements compared so far: those that no bound could be given for */
 
 /* The smallest graph that still disagrees, by dropping outputs, replacing values by inputs and results by operands. The
  * caller owns it. */

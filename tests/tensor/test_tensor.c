@@ -235,6 +235,24 @@ static void errors_name_what_was_given(void **state)
     }
 }
 
+#include "tilewright/places.h"
+
+static void errors_name_the_place(void **state)
+{
+    (void)state;
+    TW_SCOPE {
+        tw_tensor *a = tw_ones(LIST(2, 3), TW_F32), *b = tw_ones(LIST(4), TW_F32);
+        char where[64];
+        snprintf(where, sizeof where, "test_tensor.c:%d)", __LINE__ + 1);
+        tw_tensor *first = tw_add(a, b);
+        says(tw_tensor_status(first), TW_ERR_SHAPE, where);
+        tw_tensor *passed_on = tw_exp(tw_neg(first)); /* the place of the cause stays */
+        says(tw_tensor_status(passed_on), TW_ERR_SHAPE, where);
+        snprintf(where, sizeof where, "test_tensor.c:%d)", __LINE__ + 1);
+        says(tw_add_(a, b), TW_ERR_SHAPE, where);
+    }
+}
+
 /* ---- gradients ---- */
 
 static void saved_values_that_changed_are_noticed(void **state)
@@ -367,12 +385,19 @@ static void compiled_functions_change_what_they_captured(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(prints_as_pytorch_does),     cmocka_unit_test(prints_what_it_knows_of_gradients),
-        cmocka_unit_test(memory_of_the_program),      cmocka_unit_test(strided_memory),
-        cmocka_unit_test(strides_are_those_of_views), cmocka_unit_test(a_view_alone_is_kept_alone),
-        cmocka_unit_test(errors_name_what_was_given), cmocka_unit_test(saved_values_that_changed_are_noticed),
-        cmocka_unit_test(gradients_of_gradients),     cmocka_unit_test(a_gradient_penalty),
-        cmocka_unit_test(gradients_add_up_and_stop),  cmocka_unit_test(compiled_functions_change_what_they_captured),
+        cmocka_unit_test(prints_as_pytorch_does),
+        cmocka_unit_test(prints_what_it_knows_of_gradients),
+        cmocka_unit_test(memory_of_the_program),
+        cmocka_unit_test(strided_memory),
+        cmocka_unit_test(strides_are_those_of_views),
+        cmocka_unit_test(a_view_alone_is_kept_alone),
+        cmocka_unit_test(errors_name_what_was_given),
+        cmocka_unit_test(errors_name_the_place),
+        cmocka_unit_test(saved_values_that_changed_are_noticed),
+        cmocka_unit_test(gradients_of_gradients),
+        cmocka_unit_test(a_gradient_penalty),
+        cmocka_unit_test(gradients_add_up_and_stop),
+        cmocka_unit_test(compiled_functions_change_what_they_captured),
     };
     tw_library_init();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

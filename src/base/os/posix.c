@@ -4,11 +4,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#endif
 #include <time.h>
 #include <unistd.h>
 
@@ -79,6 +87,24 @@ void tw_os_prefer_huge_pages(void *at, size_t bytes)
         madvise((void *)start, end - start, MADV_HUGEPAGE);
 }
 
+#if defined __has_feature
+#define HAS_FEATURE(name) __has_feature(name)
+#else
+#define HAS_FEATURE(name) 0
+#endif
+
+/* A sanitizer must see every block come and go. */
+size_t tw_os_block_bytes(void *block)
+{
+#if defined __GLIBC__ && !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__ &&                              \
+    !HAS_FEATURE(address_sanitizer) && !HAS_FEATURE(thread_sanitizer) && !HAS_FEATURE(memory_sanitizer)
+    return malloc_usable_size(block);
+#else
+    (void)block;
+    return 0;
+#endif
+}
+
 bool tw_os_terminal(FILE *stream)
 {
     return isatty(fileno(stream)) == 1;
@@ -128,7 +154,7 @@ tw_status tw_os_read_file(const char *path, size_t most, void **data, size_t *by
 
 struct tw_os_writer {
     int fd;
-    char *path, *temporary;
+    char *path, *temporary; /* temporary: NULL where there is nothing to replace: a device, a pipe */
 };
 
 static void free_writer(tw_os_writer *w)
@@ -138,6 +164,21 @@ static void free_writer(tw_os_writer *w)
     tw_free(w);
 }
 
+static tw_status open_temporary(tw_os_writer *w, size_t room)
+{
+    struct stat info;
+    if (stat(w->path, &info) == 0 && S_ISDIR(info.st_mode))
+        return tw_error(TW_ERR_IO, "cannot write %s: it is a folder; expected a file", w->path);
+    snprintf(w->temporary, room, "%s.tmp.XXXXXX", w->path);
+    w->fd = mkostemp(w->temporary, O_CLOEXEC);
+    if (w->fd < 0)
+        return refused("cannot write beside", w->path);
+    mode_t mask = umask(0);
+    umask(mask);
+    fchmod(w->fd, 0666 & ~mask);
+    return TW_OK;
+}
+
 tw_status tw_os_writer_open(const char *path, tw_os_writer **writer)
 {
     tw_os_writer *w = tw_alloc_zero(1, sizeof *w);
@@ -145,25 +186,23 @@ tw_status tw_os_writer_open(const char *path, tw_os_writer **writer)
     if (!w)
         return TW_ERR_MEMORY;
     size_t room = strlen(path) + 16;
+    struct stat info;
+    bool replaced = stat(path, &info) != 0 || S_ISREG(info.st_mode) || S_ISDIR(info.st_mode);
     w->fd = -1;
     w->path = tw_strdup(path);
-    w->temporary = tw_alloc(room);
-    if (!w->path || !w->temporary) {
+    w->temporary = replaced ? tw_alloc(room) : NULL;
+    if (!w->path || (replaced && !w->temporary)) {
         free_writer(w);
         return TW_ERR_MEMORY;
     }
-    snprintf(w->temporary, room, "%s.tmp.XXXXXX", path);
-    w->fd = mkostemp(w->temporary, O_CLOEXEC);
-    if (w->fd < 0) {
-        tw_status status = refused("cannot write beside", path);
+    tw_status status = replaced ? open_temporary(w, room) : TW_OK;
+    if (!replaced && (w->fd = open(path, O_WRONLY | O_CLOEXEC)) < 0)
+        status = refused("cannot write", path);
+    if (status == TW_OK)
+        *writer = w;
+    else
         free_writer(w);
-        return status;
-    }
-    mode_t mask = umask(0);
-    umask(mask);
-    fchmod(w->fd, 0666 & ~mask);
-    *writer = w;
-    return TW_OK;
+    return status;
 }
 
 tw_status tw_os_writer_write(tw_os_writer *w, const void *data, size_t bytes)
@@ -199,11 +238,11 @@ tw_status tw_os_writer_commit(tw_os_writer *w, bool durable)
     tw_status status = !durable || fsync(w->fd) == 0 || errno == EINVAL ? TW_OK : refused("cannot write", w->path);
     if (close(w->fd) != 0 && status == TW_OK)
         status = refused("cannot write", w->path);
-    if (status == TW_OK && rename(w->temporary, w->path) != 0)
+    if (status == TW_OK && w->temporary && rename(w->temporary, w->path) != 0)
         status = refused("cannot replace", w->path);
-    if (status != TW_OK)
+    if (status != TW_OK && w->temporary)
         unlink(w->temporary);
-    else if (durable)
+    else if (durable && w->temporary)
         sync_folder_of(w->path);
     free_writer(w);
     return status;
@@ -214,7 +253,8 @@ void tw_os_writer_cancel(tw_os_writer *w)
     if (!w)
         return;
     close(w->fd);
-    unlink(w->temporary);
+    if (w->temporary)
+        unlink(w->temporary);
     free_writer(w);
 }
 
@@ -355,6 +395,69 @@ void tw_os_lock_wait(tw_os_lock *lock)
 void tw_os_lock_signal(tw_os_lock *lock)
 {
     pthread_cond_broadcast(&lock->condition);
+}
+
+#ifdef __linux__
+void tw_os_sleep_while(_Atomic uint32_t *word, uint32_t value)
+{
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+void tw_os_wake(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+#else
+void tw_os_sleep_while(_Atomic uint32_t *word, uint32_t value)
+{
+    if (atomic_load(word) == value)
+        sched_yield();
+}
+
+void tw_os_wake(_Atomic uint32_t *word)
+{
+    (void)word;
+}
+#endif
+
+enum { FREE, TAKEN, SOMEBODY_WAITS };
+
+void tw_os_word_take(_Atomic uint32_t *word)
+{
+    uint32_t state = FREE;
+    if (atomic_compare_exchange_strong(word, &state, TAKEN))
+        return;
+    while (atomic_exchange(word, SOMEBODY_WAITS) != FREE)
+        tw_os_sleep_while(word, SOMEBODY_WAITS);
+}
+
+void tw_os_word_release(_Atomic uint32_t *word)
+{
+    if (atomic_exchange(word, FREE) == SOMEBODY_WAITS)
+        tw_os_wake(word);
+}
+
+void tw_os_once(_Atomic uint32_t *word, void (*function)(void))
+{
+    enum { NOT_YET, RUNS, DONE };
+    uint32_t state = NOT_YET;
+    if (atomic_load_explicit(word, memory_order_acquire) == DONE)
+        return;
+    if (atomic_compare_exchange_strong(word, &state, RUNS)) {
+        function();
+        atomic_store(word, DONE);
+        tw_os_wake(word);
+        return;
+    }
+    while (atomic_load(word) != DONE)
+        tw_os_sleep_while(word, RUNS);
+}
+
+void tw_os_pause(void)
+{
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
 }
 
 static pthread_mutex_t speech;

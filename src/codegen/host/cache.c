@@ -29,6 +29,7 @@ tw_status tw_cache_key(const tw_graph *program, tw_hash *key)
     LLVMGetVersion(&major, &minor, &patch);
     h = tw_hash_u64(h, (uint64_t)major << 32 | minor << 16 | patch);
     h = tw_hash_bytes(h, tw_codegen_sources, strlen(tw_codegen_sources));
+    h = tw_hash_u64(h, tw_env_on("TW_EXACT"));
     const char *cpu = tw_host_target_get()->cpu, *features = tw_host_features();
     *key = tw_hash_bytes(tw_hash_bytes(h, cpu, strlen(cpu)), features, strlen(features));
     return TW_OK;

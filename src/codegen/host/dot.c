@@ -17,13 +17,46 @@ typedef struct product {
     const tw_op *op;
     const tw_value *a, *b, *c;
     tw_dim M, N, K;
-    tw_dtype dtype; /* computed in */
-    int L;          /* lanes */
-    int64_t NR;     /* columns of the packed panel's rows */
+    LLVMValueRef m, n, k; /* the same, or where they end early ... */
+    unsigned cut;         /* ... which of them (CUT_M ...) */
+    tw_dtype dtype;       /* computed in */
+    int L;                /* lanes */
+    int64_t NR;           /* columns of the packed panel's rows */
     LLVMValueRef panel, tile, into;
     const tw_op *const *stores;
     int count;
+    int outer; /* dimensions before the matrices' own: which matrix it is now */
+    place at[TW_MAX_RANK];
 } product;
+
+/* Element (i, j) of the matrices that it is about now. */
+static void index_of(const product *p, place i, place j, place *at)
+{
+    memcpy(at, p->at, (size_t)p->outer * sizeof *at);
+    at[p->outer] = i;
+    at[p->outer + 1] = j;
+}
+
+static place one(LLVMValueRef v)
+{
+    return (place){.v = v};
+}
+
+static place run(LLVMValueRef v)
+{
+    return (place){.v = v, .vector = true};
+}
+
+/* Operands as what is multiplied: half precision in f32, bytes in i32. */
+static LLVMValueRef widen(cg *x, const product *p, LLVMValueRef v, tw_dtype dtype)
+{
+    LLVMTypeRef type = cg_type(x, p->dtype);
+    if (tw_dtype_floating(dtype) || tw_dtype_size(dtype) == tw_dtype_size(p->dtype))
+        return cg_widen(x, v, dtype);
+    if (LLVMGetTypeKind(LLVMTypeOf(v)) == LLVMVectorTypeKind)
+        type = LLVMVectorType(type, LLVMGetVectorSize(LLVMTypeOf(v)));
+    return tw_dtype_signed(dtype) ? LLVMBuildSExt(x->b, v, type, "") : LLVMBuildZExt(x->b, v, type, "");
+}
 
 static LLVMTypeRef vector_type(cg *x, const product *p)
 {
@@ -64,28 +97,37 @@ static LLVMValueRef zeroed(cg *x, LLVMValueRef v, LLVMValueRef mask)
     return mask ? LLVMBuildSelect(x->b, mask, v, LLVMConstNull(LLVMTypeOf(v)), "") : v;
 }
 
-/* The load behind views, if the tile is nothing else. */
-static const tw_op *plain_load(const cg *x, const tw_value *v)
+static const tw_value *behind_views(const cg *x, const tw_value *v)
 {
     while (v->def && !x->state[v->id].memory &&
            (v->def->code == TW_T_PERMUTE || v->def->code == TW_T_EXPAND_DIMS || v->def->code == TW_T_BROADCAST))
         v = v->def->operand[0];
+    return v;
+}
+
+/* The load behind views, if the tile is nothing else. */
+static const tw_op *plain_load(const cg *x, const tw_value *v)
+{
+    v = behind_views(x, v);
     return v->def && v->def->code == TW_T_LOAD && !x->state[v->id].memory ? v->def : NULL;
 }
 
 /* Do 16 steps of k stand side by side in memory? Found by evaluating into a block that is thrown away. */
 static bool contiguous_along_k(cg *x, const product *p)
 {
-    const tw_op *load = plain_load(x, p->b);
-    if (!load || load->operand[1] || p->L != 16 || p->dtype != TW_F32 || p->b->type.dtype != TW_F32)
+    const tw_value *source = behind_views(x, p->b);
+    if ((!plain_load(x, p->b) && !x->state[source->id].memory) || p->L != 16 || p->dtype != TW_F32)
         return false;
     LLVMBasicBlockRef here = LLVMGetInsertBlock(x->b), probe = LLVMAppendBasicBlockInContext(x->c, x->function, "");
     LLVMPositionBuilderAtEnd(x->b, probe);
-    place at[2] = {{cg_i64(x, 0), true}, {cg_i64(x, 1), false}};
+    place at[TW_MAX_RANK];
+    index_of(p, run(cg_i64(x, 0)), one(cg_i64(x, 1)), at);
+    bool vector = false;
     cg_forget(x);
-    lane v = cg_eval(x, p->b, at);
+    x->probed = &vector;
+    cg_eval(x, p->b, at);
+    x->probed = NULL;
     cg_forget(x);
-    bool vector = v.form == LANE_VECTOR && LLVMGetInstructionOpcode(v.v) == LLVMLoad;
     LLVMDeleteBasicBlock(probe);
     LLVMPositionBuilderAtEnd(x->b, here);
     return vector;
@@ -96,10 +138,11 @@ static void pack_row(cg *x, product *p, LLVMValueRef k, LLVMValueRef j, int vect
 {
     cg_forget(x);
     for (int v = 0; v < vectors; v++) {
-        place at[2] = {{k, false}, {plus(x, j, v * p->L), true}};
+        place at[TW_MAX_RANK];
+        index_of(p, one(k), run(plus(x, j, v * p->L)), at);
         x->tail = cg_first_lanes(x, minus(x, columns, v * p->L));
-        LLVMValueRef e =
-            cg_widen(x, cg_vector(x, cg_eval(x, p->b, at), (tw_dtype)p->b->type.dtype), (tw_dtype)p->b->type.dtype);
+        tw_dtype given = (tw_dtype)p->b->type.dtype;
+        LLVMValueRef e = widen(x, p, cg_vector(x, cg_eval(x, p->b, at), given), given);
         e = zeroed(x, e, x->tail);
         x->tail = NULL;
         LLVMValueRef row = LLVMBuildMul(x->b, k, cg_i64(x, p->NR), "");
@@ -141,10 +184,13 @@ static void pack_square(cg *x, product *p, LLVMValueRef k, LLVMValueRef j, LLVMV
                         LLVMValueRef columns)
 {
     LLVMValueRef row[16];
+    tw_dtype given = (tw_dtype)p->b->type.dtype;
     cg_forget(x);
     for (int i = 0; i < 16; i++) {
-        place at[2] = {{k, true}, {column(x, j, plus(x, v, i), columns), false}};
-        row[i] = i < wanted ? cg_vector(x, cg_eval(x, p->b, at), TW_F32) : LLVMConstNull(vector_type(x, p));
+        place at[TW_MAX_RANK];
+        index_of(p, run(k), one(column(x, j, plus(x, v, i), columns)), at);
+        row[i] = i < wanted ? widen(x, p, cg_vector(x, cg_eval(x, p->b, at), given), given)
+                            : LLVMConstNull(vector_type(x, p));
     }
     transpose(x, row);
     for (int i = 0; i < 16; i++) {
@@ -170,9 +216,9 @@ static void pack_transposed(cg *x, product *p, LLVMValueRef k, LLVMValueRef j, i
 
 static void pack(cg *x, product *p, LLVMValueRef j, int vectors, LLVMValueRef columns)
 {
-    LLVMValueRef K = cg_size(x, p->K), blocked = cg_i64(x, 0);
+    LLVMValueRef K = p->k, blocked = cg_i64(x, 0);
     if (contiguous_along_k(x, p)) {
-        blocked = cg_rounded_down(x, K, 16);
+        blocked = p->cut & CUT_K ? K : cg_rounded_down(x, K, 16);
         loop l = cg_loop_begin(x, cg_i64(x, 0), blocked, 16, 0, NULL);
         pack_transposed(x, p, l.index, j, vectors, columns);
         cg_loop_end(x, &l, NULL);
@@ -203,8 +249,9 @@ static void step(cg *x, product *p, LLVMValueRef m, LLVMValueRef k, int rows, in
         b[v] = aligned_load(x, p, vector_type(x, p), element(x, p, p->panel, plus(x, line, v * p->L)));
     cg_forget(x);
     for (int i = 0; i < rows; i++) {
-        place at[2] = {{plus(x, m, i), false}, {k, false}};
-        LLVMValueRef a = cg_splat(x, cg_widen(x, cg_eval(x, p->a, at).v, given));
+        place at[TW_MAX_RANK];
+        index_of(p, one(plus(x, m, i)), one(k), at);
+        LLVMValueRef a = cg_splat(x, widen(x, p, cg_eval(x, p->a, at).v, given));
         for (int v = 0; v < vectors; v++)
             sum[i * vectors + v] = multiply_add(x, p, a, b[v], sum[i * vectors + v]);
     }
@@ -215,7 +262,8 @@ static void initial(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows,
     cg_forget(x);
     for (int i = 0; i < rows; i++) {
         for (int v = 0; v < vectors; v++) {
-            place at[2] = {{plus(x, m, i), false}, {plus(x, j, v * p->L), true}};
+            place at[TW_MAX_RANK];
+            index_of(p, one(plus(x, m, i)), run(plus(x, j, v * p->L)), at);
             sum[i * vectors + v] =
                 p->c ? cg_vector(x, cg_eval(x, p->c, at), p->dtype) : LLVMConstNull(vector_type(x, p));
         }
@@ -243,7 +291,8 @@ static void epilogue(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows
         }
         cg_forget(x);
         x->tail = tail ? cg_first_lanes(x, LLVMBuildSub(x->b, columns, full, "")) : NULL;
-        place at[2] = {{LLVMBuildAdd(x->b, m, l.index, ""), false}, {LLVMBuildAdd(x->b, j, v, ""), true}};
+        place at[TW_MAX_RANK];
+        index_of(p, one(LLVMBuildAdd(x->b, m, l.index, "")), run(LLVMBuildAdd(x->b, j, v, "")), at);
         LLVMValueRef offset = LLVMBuildAdd(x->b, LLVMBuildMul(x->b, l.index, cg_i64(x, p->NR), ""), v, "");
         cg_bind(
             x, dot, at,
@@ -265,7 +314,8 @@ static void write_out(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int row
     LLVMValueRef alignment = LLVMConstInt(LLVMInt32TypeInContext(x->c), tw_dtype_size(p->dtype), false);
     for (int i = 0; i < rows; i++) {
         for (int v = 0; v < vectors; v++) {
-            place at[2] = {{plus(x, m, i), false}, {plus(x, j, v * p->L), true}};
+            place at[TW_MAX_RANK];
+            index_of(p, one(plus(x, m, i)), run(plus(x, j, v * p->L)), at);
             LLVMValueRef e = sum[i * vectors + v];
             if (!p->into) {
                 aligned_store(x, p, e, element(x, p, p->tile, cg_i64(x, i * p->NR + v * p->L)));
@@ -291,7 +341,8 @@ static void prefetch_rows(cg *x, product *p, const tw_value *pointer, LLVMValueR
     LLVMTypeRef i32 = LLVMInt32TypeInContext(x->c), overload = LLVMPointerTypeInContext(x->c, 0);
     for (int i = 0; i < rows; i++) {
         for (int v = 0; v < vectors; v++) {
-            place at[2] = {{plus(x, m, i), false}, {plus(x, j, v * p->L), true}};
+            place at[TW_MAX_RANK];
+            index_of(p, one(plus(x, m, i)), run(plus(x, j, v * p->L)), at);
             lane l = cg_eval(x, pointer, at);
             if (x->status != TW_OK || l.form != LANE_AFFINE || l.step != 1)
                 return;
@@ -309,7 +360,8 @@ enum { MOST_PREFETCHED = 12 };
 static void find_loads(const cg *x, const tw_value *v, const tw_value *dot, const tw_op **load, int *count, int depth)
 {
     const tw_op *op = v->def;
-    if (!op || v == dot || v->type.rank != 2 || x->state[v->id].memory || depth > 100 || *count == MOST_PREFETCHED)
+    if (!op || v == dot || v->type.rank != dot->type.rank || x->state[v->id].memory || depth > 100 ||
+        *count == MOST_PREFETCHED)
         return;
     if (op->code == TW_T_LOAD) {
         for (int i = 0; i < *count; i++)
@@ -351,7 +403,7 @@ static void steps(cg *x, product *p, LLVMValueRef m, LLVMValueRef from, LLVMValu
 static void block(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows, int vectors, LLVMValueRef columns)
 {
     enum { UNROLL = 4 };
-    LLVMValueRef sum[MOST_PHIS], K = cg_size(x, p->K), unrolled = cg_rounded_down(x, K, UNROLL);
+    LLVMValueRef sum[MOST_PHIS], K = p->k, unrolled = p->cut & CUT_K ? K : cg_rounded_down(x, K, UNROLL);
     prefetch(x, p, m, j, rows, vectors);
     initial(x, p, m, j, rows, vectors, sum);
     if (p->K < 0 || p->K >= UNROLL)
@@ -377,7 +429,7 @@ static int rows_for(const cg *x, int vectors)
 static LLVMValueRef blocks(cg *x, product *p, LLVMValueRef from, LLVMValueRef j, int rows, int vectors,
                            LLVMValueRef columns)
 {
-    loop l = cg_loop_begin(x, from, minus(x, cg_size(x, p->M), rows - 1), rows, 0, NULL);
+    loop l = cg_loop_begin(x, from, minus(x, p->m, rows - 1), rows, 0, NULL);
     block(x, p, l.index, j, rows, vectors, columns);
     cg_loop_end(x, &l, NULL);
     return l.index;
@@ -410,8 +462,54 @@ static bool readable_in_place(const cg *x, const tw_value *a)
     return load && !load->operand[1];
 }
 
+/* All panels of one matrix. */
+static void multiply(cg *x, product *p)
+{
+    enum { MOST_VECTORS = 4 };
+    int64_t columns = MOST_VECTORS * p->L, rest = p->N % columns;
+    int rest_vectors = (int)((rest + p->L - 1) / p->L);
+    LLVMValueRef N = p->n, full = p->cut & CUT_N ? N : cg_rounded_down(x, N, columns);
+    if (p->N < 0 || p->N >= columns) {
+        loop l = cg_loop_begin(x, cg_i64(x, 0), full, columns, 0, NULL);
+        panel(x, p, l.index, MOST_VECTORS, cg_i64(x, columns));
+        cg_loop_end(x, &l, NULL);
+    }
+    if (p->N < 0) { /* once or not at all */
+        loop l = cg_loop_begin(x, full, N, columns, 0, NULL);
+        panel(x, p, l.index, MOST_VECTORS, LLVMBuildSub(x->b, N, l.index, ""));
+        cg_loop_end(x, &l, NULL);
+    } else if (rest > 0) {
+        panel(x, p, full, rest_vectors, cg_i64(x, rest));
+    }
+}
+
+static void each_matrix(cg *x, product *p, int d)
+{
+    if (d == p->outer) {
+        multiply(x, p);
+        return;
+    }
+    loop l = cg_loop_begin(x, cg_i64(x, 0), cg_size(x, p->op->result[0].type.dims[d]), 1, 0, NULL);
+    p->at[d] = one(l.index);
+    each_matrix(x, p, d + 1);
+    cg_loop_end(x, &l, NULL);
+}
+
+/* Columns and chains end at a multiple of what their loops step by; rows don't. */
+static void end_early(cg *x, product *p)
+{
+    unsigned cut = p->cut;
+    LLVMValueRef end = cut ? cg_ragged_columns(x) : NULL;
+    p->m = cut & CUT_M ? end : cg_size(x, p->M);
+    p->n = cut & CUT_N ? end : cg_size(x, p->N);
+    p->k = cut & CUT_K ? end : cg_size(x, p->K);
+    if (cut & CUT_M)
+        p->M = -1;
+}
+
 void cg_dot(cg *x, const tw_op *op, const tw_op *const *stores, int count, LLVMValueRef into)
 {
+    enum { MOST_VECTORS = 4 };
     const tw_type *t = &op->result[0].type;
     product p = {.op = op,
                  .a = op->operand[0],
@@ -419,42 +517,26 @@ void cg_dot(cg *x, const tw_op *op, const tw_op *const *stores, int count, LLVMV
                  .c = op->operand[2],
                  .stores = stores,
                  .count = count,
-                 .into = into};
-    if (t->rank != 2) {
-        cg_fail(x, tw_error(TW_ERR_UNSUPPORTED, "host: dot of rank %d; expected 2", t->rank));
-        return;
-    }
+                 .into = into,
+                 .outer = t->rank - 2};
     int width = x->W;
     p.dtype = (tw_dtype)t->dtype;
-    p.M = t->dims[0];
-    p.N = t->dims[1];
-    p.K = p.a->type.dims[1];
+    p.M = t->dims[p.outer];
+    p.N = t->dims[p.outer + 1];
+    p.K = p.a->type.dims[p.outer + 1];
     p.L = TW_MIN(x->vector_bytes / (int)tw_dtype_size(p.dtype), 16);
+    p.cut = x->state[op->result[0].id].cut;
+    end_early(x, &p);
     if (!count && !p.into)
         p.into = cg_scratch(x, cg_tile_size(t));
     if (!readable_in_place(x, p.a))
         cg_materialise(x, p.a);
-    enum { MOST_VECTORS = 4 };
-    int64_t columns = MOST_VECTORS * p.L, rest = p.N % columns;
-    int rest_vectors = p.N < 0 ? MOST_VECTORS : (int)((rest + p.L - 1) / p.L);
-    int64_t bytes = (int64_t)tw_dtype_size(p.dtype);
-    p.NR = p.N < 0 || p.N >= columns ? columns : rest_vectors * p.L;
+    int64_t columns = MOST_VECTORS * p.L, bytes = (int64_t)tw_dtype_size(p.dtype);
+    p.NR = p.N < 0 || p.N >= columns ? columns : (p.N % columns + p.L - 1) / p.L * p.L;
     p.panel = cg_scratch(x, (block_size){.bytes = p.NR * bytes, .dims = 1, .dim = {p.K}});
     p.tile = cg_scratch(x, (block_size){.bytes = 16 * p.NR * bytes});
     cg_set_width(x, p.L);
-    LLVMValueRef N = cg_size(x, p.N), full = cg_rounded_down(x, N, columns);
-    if (p.N < 0 || p.N >= columns) {
-        loop l = cg_loop_begin(x, cg_i64(x, 0), full, columns, 0, NULL);
-        panel(x, &p, l.index, MOST_VECTORS, cg_i64(x, columns));
-        cg_loop_end(x, &l, NULL);
-    }
-    if (p.N < 0) { /* once or not at all */
-        loop l = cg_loop_begin(x, full, N, columns, 0, NULL);
-        panel(x, &p, l.index, MOST_VECTORS, LLVMBuildSub(x->b, N, l.index, ""));
-        cg_loop_end(x, &l, NULL);
-    } else if (rest > 0) {
-        panel(x, &p, full, rest_vectors, cg_i64(x, rest));
-    }
+    each_matrix(x, &p, 0);
     cg_set_width(x, width);
     cg_forget(x);
     if (!count)

@@ -41,16 +41,12 @@ void cg_store_group(cg *x, const tw_op *const *op, int count)
 
 /* ---- materialising ---- */
 
-static void write_memory(cg *x, const tw_value *v, LLVMValueRef memory, const place *at, lane l)
+void cg_write_memory(cg *x, const tw_value *v, LLVMValueRef memory, const place *at, lane l)
 {
-    tw_dtype dtype = (tw_dtype)v->type.dtype;
     bool vector = v->type.rank > 0 && at[v->type.rank - 1].vector;
-    LLVMValueRef value = vector ? cg_vector(x, l, dtype) : l.v;
-    if (dtype == TW_BOOL) {
-        LLVMTypeRef i8 = LLVMInt8TypeInContext(x->c);
-        value = LLVMBuildZExt(x->b, value, vector ? LLVMVectorType(i8, (unsigned)x->W) : i8, "");
-    }
-    LLVMSetAlignment(LLVMBuildStore(x->b, value, cg_memory_at(x, v, memory, at)), (unsigned)tw_dtype_size(dtype));
+    LLVMValueRef value = cg_to_memory(x, &v->type, l, vector);
+    unsigned size = v->type.pointer ? 8 : (unsigned)tw_dtype_size((tw_dtype)v->type.dtype);
+    LLVMSetAlignment(LLVMBuildStore(x->b, value, cg_memory_at(x, v, memory, at)), size);
 }
 
 typedef struct copy {
@@ -63,13 +59,15 @@ static void copy_body(cg *x, void *data, const place *at)
     const copy *c = data;
     lane l = cg_eval(x, c->v, at);
     if (x->status == TW_OK)
-        write_memory(x, c->v, c->memory, at, l);
+        cg_write_memory(x, c->v, c->memory, at, l);
 }
 
 void cg_copy_to(cg *x, const tw_value *v, LLVMValueRef memory)
 {
     copy c = {v, memory};
+    x->end = x->state[v->id].ragged ? cg_ragged_columns(x) : NULL;
     cg_for_each_vector(x, &v->type, copy_body, &c);
+    x->end = NULL;
 }
 
 void cg_materialise(cg *x, const tw_value *v)
@@ -127,7 +125,7 @@ static LLVMValueRef combine(cg *x, int kind, tw_dtype dtype, LLVMValueRef a, LLV
 
 static LLVMValueRef eval_vector(cg *x, const tw_value *v, place *at, int d, LLVMValueRef index)
 {
-    at[d] = (place){index, true};
+    at[d] = (place){index, true, NULL};
     cg_forget(x);
     x->space = &v->type;
     memcpy(x->space_at, at, v->type.rank * sizeof *at);
@@ -164,6 +162,8 @@ static LLVMValueRef reduce_row(cg *x, const tw_op *op, place *at)
     int kind = (int)op->attr[1].i, d = v->type.rank - 1, parts = PARTIALS / x->W;
     tw_dim size = v->type.dims[d];
     LLVMValueRef n = cg_size(x, size), whole = cg_rounded_down(x, n, PARTIALS), part[MOST_PARTS];
+    if (x->state[op->result[0].id].cut & CUT_ROW)
+        whole = cg_ragged_columns(x);
     for (int i = 0; i < parts; i++)
         part[i] = cg_splat(x, identity(x, kind, dtype));
     if (size < 0 || size >= PARTIALS) {
@@ -198,7 +198,7 @@ static LLVMValueRef reduce_arg(cg *x, const tw_op *op, place *at)
     int d = (int)op->attr[0].i;
     bool largest = op->attr[1].i == TW_T_REDUCE_ARGMAX, floating = tw_dtype_floating(dtype),
          sign = tw_dtype_signed(dtype);
-    at[d] = (place){cg_i64(x, 0), false};
+    at[d] = (place){cg_i64(x, 0), false, NULL};
     cg_forget(x);
     LLVMValueRef start[2] = {cg_widen(x, cg_eval(x, v, at).v, dtype), cg_i64(x, 0)};
     loop l = cg_loop_begin(x, cg_i64(x, 1), cg_size(x, v->type.dims[d]), 1, 2, start);
@@ -230,7 +230,7 @@ static void reduce_columns(cg *x, const tw_op *op, place *at, int vectors, LLVMV
     for (int i = 0; i < vectors; i++)
         part[i] = cg_splat(x, identity(x, kind, dtype));
     loop l = cg_loop_begin(x, cg_i64(x, 0), cg_size(x, v->type.dims[axis]), 1, vectors, part);
-    at[axis] = (place){l.index, false};
+    at[axis] = (place){l.index, false, NULL};
     for (int i = 0; i < vectors; i++)
         part[i] = combine(x, kind, dtype, l.phi[i],
                           eval_vector(x, v, at, last, LLVMBuildAdd(x->b, base, cg_i64(x, i * x->W), "")));
@@ -239,8 +239,8 @@ static void reduce_columns(cg *x, const tw_op *op, place *at, int vectors, LLVMV
         place out[TW_MAX_RANK];
         for (int d = 0, j = 0; d <= last; d++)
             if (d != axis)
-                out[j++] = d == last ? (place){LLVMBuildAdd(x->b, base, cg_i64(x, i * x->W), ""), true} : at[d];
-        write_memory(x, &op->result[0], memory, out, (lane){.form = LANE_VECTOR, .v = l.phi[i]});
+                out[j++] = d == last ? (place){LLVMBuildAdd(x->b, base, cg_i64(x, i * x->W), ""), true, NULL} : at[d];
+        cg_write_memory(x, &op->result[0], memory, out, (lane){.form = LANE_VECTOR, .v = l.phi[i]});
     }
 }
 
@@ -285,7 +285,7 @@ static void reduce_from(cg *x, const tw_op *op, int d, place *at, LLVMValueRef m
     }
     if (d <= last) {
         loop l = cg_loop_begin(x, cg_i64(x, 0), cg_size(x, t->dims[d]), 1, 0, NULL);
-        at[d] = (place){l.index, false};
+        at[d] = (place){l.index, false, NULL};
         reduce_from(x, op, d + 1, at, memory);
         cg_loop_end(x, &l, NULL);
         return;
@@ -303,7 +303,7 @@ static void reduce_from(cg *x, const tw_op *op, int d, place *at, LLVMValueRef m
     for (int i = 0, j = 0; i <= last; i++)
         if (i != axis)
             out[j++] = at[i];
-    write_memory(x, &op->result[0], memory, out, (lane){.form = LANE_UNIFORM, .v = y});
+    cg_write_memory(x, &op->result[0], memory, out, (lane){.form = LANE_UNIFORM, .v = y});
 }
 
 void cg_reduce(cg *x, const tw_op *op)
@@ -330,7 +330,7 @@ static void scan_from(cg *x, const tw_op *op, int d, place *at, LLVMValueRef mem
     }
     if (d < t->rank) {
         loop l = cg_loop_begin(x, cg_i64(x, 0), cg_size(x, t->dims[d]), 1, 0, NULL);
-        at[d] = (place){l.index, false};
+        at[d] = (place){l.index, false, NULL};
         scan_from(x, op, d + 1, at, memory);
         cg_loop_end(x, &l, NULL);
         return;
@@ -338,11 +338,11 @@ static void scan_from(cg *x, const tw_op *op, int d, place *at, LLVMValueRef mem
     LLVMValueRef start = cg_widen(x, identity(x, (int)op->attr[1].i, dtype), dtype);
     loop l = cg_loop_begin(x, cg_i64(x, 0), n, 1, 1, &start);
     LLVMValueRef i = op->attr[2].i ? LLVMBuildSub(x->b, LLVMBuildSub(x->b, n, cg_i64(x, 1), ""), l.index, "") : l.index;
-    at[axis] = (place){i, false};
+    at[axis] = (place){i, false, NULL};
     tw_dtype computed = dtype == TW_F16 || dtype == TW_BF16 ? TW_F32 : dtype;
     LLVMValueRef next =
         combine(x, (int)op->attr[1].i, computed, l.phi[0], cg_widen(x, cg_eval(x, op->operand[0], at).v, dtype));
-    write_memory(x, &op->result[0], memory, at, (lane){.form = LANE_UNIFORM, .v = cg_round_to(x, next, dtype)});
+    cg_write_memory(x, &op->result[0], memory, at, (lane){.form = LANE_UNIFORM, .v = cg_round_to(x, next, dtype)});
     cg_loop_end(x, &l, &next);
 }
 

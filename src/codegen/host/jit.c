@@ -7,7 +7,6 @@
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/Orc.h>
 #include <llvm-c/Transforms/PassBuilder.h>
-#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/os.h"
@@ -26,7 +25,7 @@ static const char PASSES[] = "function(instcombine<no-verify-fixpoint>,early-cse
 
 static LLVMOrcLLJITRef jit;
 static _Atomic int next_dylib;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Atomic uint32_t once;
 
 static tw_status llvm_error(LLVMErrorRef error, const char *what)
 {
@@ -122,7 +121,7 @@ static tw_status make_object(const tw_graph *program, LLVMCodeGenFileType kind, 
 
 /* ---- object to code ---- */
 
-static pthread_mutex_t link_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic uint32_t link_lock;
 
 /* Every kernel defines the same two names, so each is a library of its own. */
 static tw_status link_object(LLVMMemoryBufferRef object, tw_kernel *k)
@@ -178,14 +177,14 @@ static tw_status find_entries(tw_kernel *k)
 
 static void destroy(tw_kernel *k)
 {
-    pthread_mutex_lock(&link_lock);
+    tw_os_word_take(&link_lock);
     if (k->tracker) {
         LLVMErrorRef error = LLVMOrcResourceTrackerRemove(k->tracker);
         if (error)
             LLVMConsumeError(error);
         LLVMOrcReleaseResourceTracker(k->tracker);
     }
-    pthread_mutex_unlock(&link_lock);
+    tw_os_word_release(&link_lock);
     tw_free(k);
 }
 
@@ -198,11 +197,11 @@ static tw_status load(LLVMMemoryBufferRef object, bool cached, tw_kernel **kerne
     }
     k->references = 1;
     k->cached = cached;
-    pthread_mutex_lock(&link_lock);
+    tw_os_word_take(&link_lock);
     tw_status status = link_object(object, k);
     if (status == TW_OK)
         status = find_entries(k);
-    pthread_mutex_unlock(&link_lock);
+    tw_os_word_release(&link_lock);
     if (status == TW_OK)
         *kernel = k;
     else
@@ -213,7 +212,7 @@ static tw_status load(LLVMMemoryBufferRef object, bool cached, tw_kernel **kerne
 tw_status tw_host_load_module(LLVMModuleRef module, tw_kernel **kernel)
 {
     LLVMMemoryBufferRef object = NULL;
-    pthread_once(&once, start_jit);
+    tw_os_once(&once, start_jit);
     LLVMTargetMachineRef machine = jit ? tw_host_machine() : NULL;
     *kernel = NULL;
     if (!machine)
@@ -230,7 +229,7 @@ static tw_status load_cached(tw_hash key, tw_kernel **kernel)
     void *bytes = NULL;
     size_t count = 0;
     *kernel = NULL;
-    pthread_once(&once, start_jit);
+    tw_os_once(&once, start_jit);
     if (!jit)
         return tw_error(TW_ERR_INTERNAL, "host: the JIT could not be started");
     if (!tw_cache_read(key, &bytes, &count))

@@ -59,8 +59,10 @@ static void walk_vectors(cg *x, const tw_type *t, place *at, cg_body *body, void
     int d = t->rank - 1;
     LLVMValueRef n = cg_size(x, t->dims[d]), full = cg_rounded_down(x, n, x->W);
     bool known = t->dims[d] >= 0;
-    at[d] = (place){cg_i64(x, 0), true};
-    if (known && t->dims[d] / x->W == 1) {
+    if (x->end)
+        full = x->end;
+    at[d] = (place){cg_i64(x, 0), true, NULL};
+    if (known && !x->end && t->dims[d] / x->W == 1) {
         run_body(x, t, body, data, at);
     } else if (!known || t->dims[d] >= x->W) {
         loop l = cg_loop_begin(x, cg_i64(x, 0), full, x->W, 0, NULL);
@@ -68,7 +70,7 @@ static void walk_vectors(cg *x, const tw_type *t, place *at, cg_body *body, void
         run_body(x, t, body, data, at);
         cg_loop_end(x, &l, NULL);
     }
-    if (known && t->dims[d] % x->W == 0)
+    if (x->end || (known && t->dims[d] % x->W == 0))
         return;
     loop l = {0};
     if (!known) /* runs once or not at all */
@@ -87,7 +89,7 @@ static void walk(cg *x, const tw_type *t, int d, place *at, cg_body *body, void 
         walk_vectors(x, t, at, body, data);
         return;
     }
-    at[d] = (place){cg_i64(x, 0), false};
+    at[d] = (place){cg_i64(x, 0), false, NULL};
     if (t->dims[d] == 1) {
         walk(x, t, d + 1, at, body, data);
         return;
@@ -101,13 +103,12 @@ static void walk(cg *x, const tw_type *t, int d, place *at, cg_body *body, void 
 /* What the loop kept can be read from now on. */
 void cg_finish_kept(cg *x)
 {
-    for (uint32_t i = 0; i < x->g->values; i++) {
-        value_state *s = &x->state[i];
-        if (s->keep && s->scalar && !s->memory) {
-            s->memory = s->scalar;
-            s->scalar = NULL;
-        }
+    for (int i = 0; i < x->kept_count; i++) {
+        value_state *s = &x->state[x->kept[i]->id];
+        cg_push_memory(x, x->kept[i], s->scalar);
+        s->scalar = NULL;
     }
+    x->kept_count = 0;
 }
 
 void cg_for_each_vector(cg *x, const tw_type *t, cg_body *body, void *data)

@@ -15,17 +15,33 @@ void cg_fail(cg *x, tw_status status)
         x->status = status != TW_OK ? status : TW_ERR_INTERNAL;
 }
 
+void cg_refuse(cg *x, const char *what)
+{
+    cg_fail(x, tw_error(TW_ERR_UNSUPPORTED, "host: kernel %s: %s is not supported", x->g->name, what));
+}
+
+LLVMBasicBlockRef cg_block(cg *x)
+{
+    return LLVMAppendBasicBlockInContext(x->c, x->function, "");
+}
+
 LLVMValueRef cg_i64(cg *x, int64_t value)
 {
     return LLVMConstInt(LLVMInt64TypeInContext(x->c), (unsigned long long)value, true);
+}
+
+bool cg_same_shape(const tw_type *a, const tw_type *b)
+{
+    return a->rank == b->rank && !memcmp(a->dims, b->dims, a->rank * sizeof *a->dims);
 }
 
 /* ---- which values are dear and asked for by several loops ---- */
 
 static bool is_driver(const tw_op *op)
 {
-    return op->code == TW_T_STORE || op->code == TW_T_REDUCE || op->code == TW_T_DOT || op->code == TW_T_SCAN ||
-           op->code == TW_T_FOR || op->code == TW_T_YIELD;
+    return op->code == TW_T_STORE || op->code == TW_T_REDUCE || op->code == TW_T_DOT ||
+           op->info->class == TW_CLASS_SCAN || op->code == TW_T_ATOMIC || op->code == TW_T_YIELD ||
+           op->code == TW_T_PRINT || op->code == TW_T_ASSERT || op->regions;
 }
 
 static bool lazy(const tw_op *op)
@@ -33,11 +49,58 @@ static bool lazy(const tw_op *op)
     return !is_driver(op) && op->results == 1 && op->result[0].type.rank > 0;
 }
 
+/* Asks for its source at other places than its own: chains of these would evaluate their beginnings again and again. */
+static bool scatters_asking(const tw_op *op)
+{
+    const tw_type *from = op->operands ? &op->operand[0]->type : NULL, *to = &op->result[0].type;
+    int i = 0, j = 0;
+    if (op->code != TW_T_RESHAPE)
+        return op->code == TW_T_GATHER || op->code == TW_T_SPLIT;
+    while (i < from->rank || j < to->rank) { /* only dimensions of 1 come and go? */
+        if (i < from->rank && j < to->rank && from->dims[i] == to->dims[j])
+            i++, j++;
+        else if (i < from->rank && from->dims[i] == 1)
+            i++;
+        else if (j < to->rank && to->dims[j] == 1)
+            j++;
+        else
+            return true;
+    }
+    return false;
+}
+
 static int own_cost(const tw_op *op)
 {
+    if (scatters_asking(op))
+        return DEAR;
+    if ((op->code == TW_T_DIV || op->code == TW_T_REM) && op->result[0].type.dtype == TW_I32)
+        return DEAR; /* no vector unit has it */
     if (op->code == TW_T_DIV || op->code == TW_T_SQRT || op->code == TW_T_REM)
         return 4;
     return op->info->class == TW_CLASS_POINTWISE && !op->result[0].type.pointer && op->result[0].type.dtype != TW_I64;
+}
+
+/* Computes what is dear in v's cone before a loop that asks for it again and again; a value that grows is computed
+ * before it grows. Returns what an element costs now. */
+int cg_hoist(cg *x, const tw_value *v)
+{
+    value_state *s = &x->state[v->id];
+    const tw_op *op = v->def;
+    if (!op || v->type.rank == 0 || s->memory || !lazy(op))
+        return 0;
+    if (s->hoisted == x->hoisting)
+        return s->rest;
+    s->hoisted = x->hoisting;
+    s->rest = own_cost(op);
+    for (uint32_t i = 0; i < op->operands; i++) {
+        int cost = op->operand[i] ? cg_hoist(x, op->operand[i]) : 0;
+        if (cost && cg_same_shape(&op->operand[i]->type, &v->type))
+            s->rest = TW_MIN(s->rest + cost, 1000);
+    }
+    if (v->type.pointer || (s->rest < DEAR && !(op->code == TW_T_LOAD && op->operand[1])))
+        return s->rest;
+    cg_materialise(x, v);
+    return s->rest = 0;
 }
 
 /* reach[v]: drivers (one bit each) that evaluate v; what is kept is evaluated once. */
@@ -50,13 +113,15 @@ static void mark_kept(cg *x, const tw_block *block)
         return;
     }
     for (const tw_op *op = block->first; op; op = op->next) {
-        if (!lazy(op))
+        if (!lazy(op) && op->code != TW_T_SPLIT)
             continue;
         value_state *s = &x->state[op->result[0].id];
         s->cost = own_cost(op);
         for (uint32_t i = 0; i < op->operands; i++)
             if (op->operand[i] && op->operand[i]->type.rank)
                 s->cost += TW_MIN(x->state[op->operand[i]->id].cost, 1000);
+        if (op->code == TW_T_SPLIT)
+            x->state[op->result[1].id].cost = s->cost;
     }
     const tw_op *store = NULL;
     for (const tw_op *op = block->last; op; op = op->prev) {
@@ -96,8 +161,7 @@ static bool only_stored(const cg *x, const tw_value *v, const tw_type *shape, co
             const tw_type *t = op->code == TW_T_STORE ? &op->operand[0]->type
                                : op->results          ? &op->result[0].type
                                                       : NULL;
-            bool same = t && t->rank == shape->rank && !memcmp(t->dims, shape->dims, shape->rank * sizeof *shape->dims);
-            if (!same || depth > 60)
+            if (!t || !cg_same_shape(t, shape) || depth > 60)
                 return false;
             if (op->code == TW_T_STORE && i == 1)
                 continue;
@@ -132,44 +196,22 @@ static void flush(cg *x, statements *s)
 static void add_store(cg *x, statements *s, const tw_op *op)
 {
     const tw_type *t = &op->operand[0]->type;
-    bool fits = s->stores == 0 || (tw_type_equal(&(tw_type){.rank = t->rank, .dims = {t->dims[0], t->dims[1]}},
-                                                 &(tw_type){.rank = s->store[0]->operand[0]->type.rank,
-                                                            .dims = {s->store[0]->operand[0]->type.dims[0],
-                                                                     s->store[0]->operand[0]->type.dims[1]}}) &&
-                                   t->rank <= 2 && s->stores < MOST_PENDING);
+    bool fits = s->stores == 0 || (cg_same_shape(t, &s->store[0]->operand[0]->type) && t->rank <= 2);
     if (s->dot)
-        fits = fits && s->stores < MOST_PENDING && t->rank == 2 &&
-               !memcmp(t->dims, s->dot->result[0].type.dims, 2 * sizeof *t->dims);
+        fits = t->rank == 2 && !memcmp(t->dims, s->dot->result[0].type.dims, 2 * sizeof *t->dims);
+    fits = fits && s->stores < MOST_PENDING;
     if (!fits)
         flush(x, s);
     s->store[s->stores++] = op;
 }
 
-static const tw_value *argument_of(const tw_value *pointer)
-{
-    while (pointer->def && pointer->def->code != TW_T_ARG && pointer->def->operands)
-        pointer = pointer->def->operand[0];
-    return pointer;
-}
-
-/* A load of one element must not overtake a waiting store through the same argument. */
+/* A load must not overtake a waiting store that may write what it reads. */
 static bool reads_pending(const statements *s, const tw_op *load)
 {
     for (int i = 0; i < s->stores; i++)
-        if (argument_of(s->store[i]->operand[0]) == argument_of(load->operand[0]))
+        if (cg_may_alias(s->store[i]->operand[0], load->operand[0]))
             return true;
     return false;
-}
-
-static LLVMValueRef program_id(cg *x, int64_t axis)
-{
-    LLVMValueRef id = x->pid;
-    for (int i = 0; i < axis; i++)
-        id = LLVMBuildUDiv(x->b, id, cg_i64(x, TW_MAX(x->g->grid[i], 1)), "");
-    bool outermost = true;
-    for (int64_t i = axis + 1; i < 3; i++)
-        outermost = outermost && x->g->grid[i] == 1;
-    return outermost ? id : LLVMBuildURem(x->b, id, cg_i64(x, TW_MAX(x->g->grid[axis], 1)), "");
 }
 
 static LLVMValueRef slot_of(cg *x, LLVMValueRef array, LLVMTypeRef type, int64_t index)
@@ -207,6 +249,7 @@ static void lower_scalar(cg *x, const tw_op *op)
     const tw_value *v = &op->result[0];
     value_state *s = &x->state[v->id];
     lane operand[4], l;
+    place zero[TW_MAX_RANK] = {{0}};
     switch (op->code) {
     case TW_T_ARG:
         return;
@@ -217,143 +260,127 @@ static void lower_scalar(cg *x, const tw_op *op)
         s->scalar = from_word(x, cg_size(x, op->attr[0].dims.v[0]), (tw_dtype)v->type.dtype);
         return;
     case TW_T_PROGRAM_ID:
-        s->scalar = program_id(x, op->attr[0].i);
-        return;
     case TW_T_NUM_PROGRAMS:
-        s->scalar = cg_i64(x, x->g->grid[op->attr[0].i]);
+        if (op->attr[0].i < 0 || op->attr[0].i > 2)
+            cg_refuse(x, "an axis of the grid beyond 2");
+        else if (op->code == TW_T_PROGRAM_ID)
+            s->scalar = x->pid[op->attr[0].i];
+        else
+            s->scalar = slot_of(x, x->call, LLVMInt64TypeInContext(x->c), op->attr[0].i);
         return;
     case TW_T_LOAD:
         s->scalar = cg_load(x, op, NULL).v;
         return;
-    case TW_T_RESHAPE: {
-        place zero[TW_MAX_RANK];
+    case TW_T_BROADCAST:
+    case TW_T_RESHAPE: /* of one element */
         for (int i = 0; i < op->operand[0]->type.rank; i++)
-            zero[i] = (place){cg_i64(x, 0), false};
-        s->scalar = cg_eval(x, op->operand[0], zero).v;
-        return;
-    }
-    default:
+            zero[i] = (place){.v = cg_i64(x, 0)};
+        l = cg_eval(x, op->operand[0], zero);
         break;
-    }
-    if (op->info->class != TW_CLASS_POINTWISE) {
-        cg_fail(x, tw_error(TW_ERR_UNSUPPORTED, "host: tile operation %s", op->info->name));
+    case TW_T_SPLIT:
+        s->scalar = cg_split_half(x, v, zero).v;
+        x->state[op->result[1].id].scalar = cg_split_half(x, &op->result[1], zero).v;
         return;
+    default:
+        if (op->info->class != TW_CLASS_POINTWISE) {
+            cg_refuse(x, op->info->name);
+            return;
+        }
+        if (v->type.pointer) {
+            l = cg_pointer(x, op, zero);
+            break;
+        }
+        for (uint32_t i = 0; i < op->operands; i++)
+            operand[i] = cg_eval(x, op->operand[i], zero);
+        l = cg_pointwise(x, op, operand);
     }
-    for (uint32_t i = 0; i < op->operands; i++)
-        operand[i] = cg_eval(x, op->operand[i], NULL);
-    l = cg_pointwise(x, op, operand);
     if (v->type.pointer)
         s->pointer = l;
     else
         s->scalar = l.v;
 }
 
-/* ---- loops of the program ---- */
-
-static void lower_for(cg *x, const tw_op *op)
+static void lower_dot(cg *x, statements *s, const tw_op *op)
 {
-    const tw_block *body = op->region[0];
-    const tw_op *yield = body->last;
-    LLVMValueRef memory[MOST_PHIS], initial[MOST_PHIS], next[MOST_PHIS], step = x->state[op->operand[2]->id].scalar;
-    int scalars = 0, carried = (int)op->operands - 3;
-    if (carried > MOST_PHIS || !LLVMIsAConstantInt(step)) {
-        cg_fail(x, tw_error(TW_ERR_UNSUPPORTED, "host: a loop with %d carried values and a step known only at run time",
-                            carried));
+    const tw_value *v = &op->result[0];
+    if (x->state[v->id].into)
+        cg_dot(x, op, NULL, 0, x->state[v->id].into);
+    else if (v->type.rank == 2 && x->uses[v->id] && only_stored(x, v, &v->type, op->block, 0) && cg_may_wait(x, op))
+        s->dot = op;
+    else
+        cg_dot(x, op, NULL, 0, NULL);
+}
+
+/* What is carried out at its place, once what waits is done. */
+static void lower_statement(cg *x, statements *s, const tw_op *op)
+{
+    flush(x, s);
+    switch (op->code) {
+    case TW_T_REDUCE:
+        cg_reduce(x, op);
         return;
-    }
-    for (int i = 0; i < carried; i++) {
-        const tw_value *v = op->operand[3 + i];
-        if (v->type.rank == 0) {
-            initial[scalars++] = x->state[v->id].scalar;
-            continue;
-        }
-        memory[i] = cg_scratch(x, cg_tile_size(&v->type));
-        cg_copy_to(x, v, memory[i]);
-        cg_push_memory(x, body->arg[1 + i], memory[i]);
-        const tw_value *new = yield->operand[i];
-        if (new->def &&new->def->code == TW_T_DOT &&new->def->operand[2] == body->arg[1 + i] && x->uses[new->id] == 1)
-            x->state[new->id].into = memory[i];
-    }
-    loop l = cg_loop_begin(x, x->state[op->operand[0]->id].scalar, x->state[op->operand[1]->id].scalar,
-                           LLVMConstIntGetSExtValue(step), scalars, initial);
-    x->state[body->arg[0]->id].scalar = l.index;
-    for (int i = 0, s = 0; i < carried; i++)
-        if (op->operand[3 + i]->type.rank == 0)
-            x->state[body->arg[1 + i]->id].scalar = l.phi[s++];
-    cg_lower_block(x, body);
-    for (int i = 0; i < carried; i++) /* evaluate all before any is overwritten */
-        if (op->operand[3 + i]->type.rank && !x->state[yield->operand[i]->id].into)
-            cg_materialise(x, yield->operand[i]);
-    for (int i = 0, s = 0; i < carried; i++) {
-        const tw_value *v = yield->operand[i];
-        if (v->type.rank == 0)
-            next[s++] = x->state[v->id].scalar;
-        else if (!x->state[v->id].into)
-            cg_copy_to(x, v, memory[i]);
-    }
-    cg_loop_end(x, &l, next);
-    for (int i = 0, s = 0; i < carried; i++) {
-        if (op->result[i].type.rank == 0)
-            x->state[op->result[i].id].scalar = l.phi[s++];
-        else
-            cg_push_memory(x, &op->result[i], memory[i]);
+    case TW_T_SCAN:
+        cg_scan(x, op);
+        return;
+    case TW_T_COMBINE:
+        cg_combine(x, op);
+        return;
+    case TW_T_SORT:
+        cg_sort(x, op);
+        return;
+    case TW_T_DOT:
+        lower_dot(x, s, op);
+        return;
+    case TW_T_ATOMIC:
+        cg_atomic(x, op);
+        return;
+    case TW_T_FOR:
+        cg_for(x, op);
+        return;
+    case TW_T_WHILE:
+        cg_while(x, op);
+        return;
+    case TW_T_IF:
+        cg_if(x, op);
+        return;
+    case TW_T_PRINT:
+    case TW_T_ASSERT:
+        cg_say(x, op);
+        return;
+    default: /* yield: the operation around it does the rest */
+        return;
     }
 }
 
 void cg_lower_block(cg *x, const tw_block *block)
 {
     statements s = {.stores = 0};
+    ragged outer = x->ragged;
     mark_kept(x, block);
+    cg_find_ragged(x, block);
+    cg_order_loads(x, block);
     for (const tw_op *op = block->first; op && x->status == TW_OK; op = op->next) {
-        switch (op->code) {
-        case TW_T_STORE:
+        if (op->code == TW_T_STORE) {
             add_store(x, &s, op);
-            break;
-        case TW_T_REDUCE:
+            continue;
+        }
+        if (is_driver(op)) {
+            lower_statement(x, &s, op);
+            continue;
+        }
+        if (op->code == TW_T_LOAD && reads_pending(&s, op))
             flush(x, &s);
-            cg_reduce(x, op);
-            break;
-        case TW_T_SCAN:
-            flush(x, &s);
-            cg_scan(x, op);
-            break;
-        case TW_T_DOT:
-            flush(x, &s);
-            if (x->state[op->result[0].id].into)
-                cg_dot(x, op, NULL, 0, x->state[op->result[0].id].into);
-            else if (only_stored(x, &op->result[0], &op->result[0].type, block, 0) && x->uses[op->result[0].id])
-                s.dot = op;
-            else
-                cg_dot(x, op, NULL, 0, NULL);
-            break;
-        case TW_T_FOR:
-            flush(x, &s);
-            lower_for(x, op);
-            break;
-        case TW_T_YIELD:
-            flush(x, &s);
-            break;
-        case TW_T_WHILE:
-        case TW_T_IF:
-        case TW_T_SPLIT:
-        case TW_T_ATOMIC:
-        case TW_T_GATHER:
-        case TW_T_SORT:
-        case TW_T_PRINT:
-        case TW_T_ASSERT:
-        case TW_T_JOIN:
-            cg_fail(x, tw_error(TW_ERR_UNSUPPORTED, "host: tile operation %s", op->info->name));
-            break;
-        default:
-            if (op->result[0].type.rank > 0)
-                break;
-            if (op->code == TW_T_LOAD && reads_pending(&s, op))
-                flush(x, &s);
+        if (scatters_asking(op) && x->state[op->operand[0]->id].cost >= DEAR)
+            cg_materialise(x, op->operand[0]);
+        if (op->result[0].type.rank == 0) {
             lower_scalar(x, op);
-            break;
+        } else if (x->state[op->result[0].id].early) {
+            flush(x, &s);
+            cg_materialise(x, &op->result[0]);
         }
     }
     flush(x, &s);
+    x->ragged = outer;
 }
 
 /* ---- the function ---- */
@@ -367,14 +394,31 @@ static void add_attribute(cg *x, const char *name, const char *value)
 static void make_function(cg *x)
 {
     LLVMTypeRef pointer = LLVMPointerTypeInContext(x->c, 0), i64 = LLVMInt64TypeInContext(x->c);
-    LLVMTypeRef arguments[] = {pointer, pointer, i64, i64, pointer};
+    LLVMTypeRef arguments[] = {pointer, pointer, pointer, i64, i64, pointer};
     x->function =
-        LLVMAddFunction(x->m, "tw_kernel", LLVMFunctionType(LLVMVoidTypeInContext(x->c), arguments, 5, false));
+        LLVMAddFunction(x->m, "tw_kernel", LLVMFunctionType(LLVMVoidTypeInContext(x->c), arguments, 6, false));
     add_attribute(x, "prefer-vector-width", x->vector_bytes == 64 ? "512" : "256");
     add_attribute(x, "no-trapping-math", "true");
     x->buffers = LLVMGetParam(x->function, 0);
     x->scalars = LLVMGetParam(x->function, 1);
-    x->scratch = LLVMGetParam(x->function, 4);
+    x->call = LLVMGetParam(x->function, 2);
+    x->scratch = LLVMGetParam(x->function, 5);
+}
+
+/* The programs of one row along axis 0, from the linear id `rows->index` on: only here is divided. */
+static loop begin_row(cg *x, loop *rows, LLVMValueRef last)
+{
+    LLVMTypeRef i64 = LLVMInt64TypeInContext(x->c);
+    LLVMValueRef grid[2] = {slot_of(x, x->call, i64, 0), slot_of(x, x->call, i64, 1)};
+    LLVMValueRef first = LLVMBuildURem(x->b, rows->index, grid[0], ""),
+                 row = LLVMBuildUDiv(x->b, rows->index, grid[0], "");
+    x->pid[1] = LLVMBuildURem(x->b, row, grid[1], "");
+    x->pid[2] = LLVMBuildUDiv(x->b, row, grid[1], "");
+    LLVMValueRef left[] = {LLVMBuildSub(x->b, last, rows->index, ""), LLVMBuildSub(x->b, grid[0], first, "")};
+    rows->step = cg_intrinsic(x, "llvm.smin", &i64, 1, left, 2);
+    loop l = cg_loop_begin(x, first, LLVMBuildAdd(x->b, first, rows->step, ""), 1, 0, NULL);
+    x->pid[0] = l.index;
+    return l;
 }
 
 static void lower_programs(cg *x)
@@ -387,10 +431,16 @@ static void lower_programs(cg *x)
     x->entry_end = LLVMBuildBr(x->b, start);
     x->scratch_used = cg_i64(x, 0);
     LLVMPositionBuilderAtEnd(x->b, start);
-    loop l = cg_loop_begin(x, LLVMGetParam(x->function, 2), LLVMGetParam(x->function, 3), 1, 0, NULL);
-    x->pid = l.index;
+    LLVMValueRef last = LLVMGetParam(x->function, 4);
+    loop rows = cg_loop_begin(x, LLVMGetParam(x->function, 3), last, 1, 0, NULL);
+    loop l = begin_row(x, &rows, last);
+    x->leave = cg_block(x);
     cg_lower_block(x, x->g->body);
+    LLVMBuildBr(x->b, x->leave);
+    LLVMMoveBasicBlockAfter(x->leave, LLVMGetInsertBlock(x->b));
+    LLVMPositionBuilderAtEnd(x->b, x->leave);
     cg_loop_end(x, &l, NULL);
+    cg_loop_end(x, &rows, NULL);
     LLVMBuildRetVoid(x->b);
 }
 
@@ -407,7 +457,7 @@ tw_status tw_host_lower(const tw_graph *program, LLVMContextRef context, LLVMMod
     x.uses = tw_graph_use_counts(program, x.arena);
     x.m = LLVMModuleCreateWithNameInContext("tilewright", context);
     x.b = LLVMCreateBuilderInContext(context);
-    if (x.state && x.uses) {
+    if (x.state && x.uses && cg_find_rare(&x)) {
         cg_set_width(&x, TW_MAX(x.vector_bytes / 4, 4));
         make_function(&x);
         lower_programs(&x);

@@ -61,7 +61,7 @@ LLVMValueRef cg_splat(cg *x, LLVMValueRef scalar)
                                   "");
 }
 
-static LLVMValueRef steps(cg *x, int64_t step)
+LLVMValueRef cg_iota(cg *x, int64_t step)
 {
     LLVMValueRef lanes[64];
     for (int i = 0; i < x->W; i++)
@@ -73,9 +73,17 @@ LLVMValueRef cg_vector(cg *x, lane l, tw_dtype dtype)
 {
     (void)dtype;
     if (l.form == LANE_VECTOR)
-        return l.v;
+        return l.base ? LLVMBuildAdd(x->b, l.v, cg_splat(x, l.base), "") : l.v;
     LLVMValueRef v = cg_splat(x, l.v);
-    return l.form == LANE_AFFINE ? LLVMBuildAdd(x->b, v, steps(x, l.step), "") : v;
+    return l.form == LANE_AFFINE ? LLVMBuildAdd(x->b, v, cg_iota(x, l.step), "") : v;
+}
+
+LLVMValueRef cg_all_lanes(cg *x)
+{
+    LLVMValueRef lanes[64];
+    for (int i = 0; i < x->W; i++)
+        lanes[i] = LLVMConstInt(LLVMInt1TypeInContext(x->c), 1, false);
+    return LLVMConstVector(lanes, (unsigned)x->W);
 }
 
 static bool is_vector(LLVMValueRef v)
@@ -86,6 +94,14 @@ static bool is_vector(LLVMValueRef v)
 static LLVMTypeRef like(LLVMValueRef v, LLVMTypeRef scalar)
 {
     return is_vector(v) ? LLVMVectorType(scalar, LLVMGetVectorSize(LLVMTypeOf(v))) : scalar;
+}
+
+LLVMValueRef cg_extend(cg *x, LLVMValueRef v, tw_dtype dtype)
+{
+    LLVMTypeRef wide = like(v, LLVMInt64TypeInContext(x->c));
+    if (tw_dtype_size(dtype) == 8)
+        return v;
+    return tw_dtype_signed(dtype) ? LLVMBuildSExt(x->b, v, wide, "") : LLVMBuildZExt(x->b, v, wide, "");
 }
 
 static LLVMValueRef constant_like(cg *x, LLVMValueRef v, tw_dtype dtype, double value, int64_t bits)
@@ -109,8 +125,24 @@ LLVMValueRef cg_widen(cg *x, LLVMValueRef v, tw_dtype dtype)
     return half(dtype) ? LLVMBuildFPExt(x->b, v, like(v, LLVMFloatTypeInContext(x->c)), "") : v;
 }
 
+/* f32 to bf16, to nearest even, by the bits: AVX-512's instruction takes subnormal numbers for zeros. */
+static LLVMValueRef to_bf16(cg *x, LLVMValueRef v)
+{
+    LLVMTypeRef i32 = like(v, LLVMInt32TypeInContext(x->c)), i16 = like(v, LLVMInt16TypeInContext(x->c));
+    LLVMValueRef bits = LLVMBuildBitCast(x->b, v, i32, ""), by = constant_like(x, v, TW_I32, 0, 16);
+    LLVMValueRef high = LLVMBuildLShr(x->b, bits, by, "");
+    LLVMValueRef up = LLVMBuildAnd(x->b, high, constant_like(x, v, TW_I32, 0, 1), "");
+    up = LLVMBuildAdd(x->b, up, constant_like(x, v, TW_I32, 0, 0x7fff), "");
+    LLVMValueRef rounded = LLVMBuildLShr(x->b, LLVMBuildAdd(x->b, bits, up, ""), by, "");
+    LLVMValueRef quiet = LLVMBuildOr(x->b, high, constant_like(x, v, TW_I32, 0, 0x40), "");
+    LLVMValueRef result = LLVMBuildSelect(x->b, LLVMBuildFCmp(x->b, LLVMRealUNO, v, v, ""), quiet, rounded, "");
+    return LLVMBuildBitCast(x->b, LLVMBuildTrunc(x->b, result, i16, ""), like(v, cg_type(x, TW_BF16)), "");
+}
+
 LLVMValueRef cg_round_to(cg *x, LLVMValueRef v, tw_dtype dtype)
 {
+    if (dtype == TW_BF16)
+        return to_bf16(x, v);
     return half(dtype) ? LLVMBuildFPTrunc(x->b, v, like(v, cg_type(x, dtype)), "") : v;
 }
 
@@ -275,9 +307,11 @@ static LLVMValueRef cast(cg *x, LLVMValueRef v, tw_dtype from, tw_dtype to)
                                        : LLVMBuildICmp(x->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
     if (tw_dtype_floating(from) && tw_dtype_floating(to)) {
         if (half(from) && half(to)) /* f16 and bf16 meet in f32 */
-            return LLVMBuildFPTrunc(x->b, cg_widen(x, v, from), type, "");
+            return cg_round_to(x, cg_widen(x, v, from), to);
         if (from == TW_F64 && half(to))
-            return LLVMBuildFPTrunc(x->b, to_odd(x, v), type, "");
+            return cg_round_to(x, to_odd(x, v), to);
+        if (half(to))
+            return cg_round_to(x, v, to);
         return had < wants ? LLVMBuildFPExt(x->b, v, type, "") : LLVMBuildFPTrunc(x->b, v, type, "");
     }
     if (tw_dtype_floating(from)) {
@@ -292,7 +326,7 @@ static LLVMValueRef cast(cg *x, LLVMValueRef v, tw_dtype from, tw_dtype to)
         LLVMTypeRef target = via ? like(v, LLVMFloatTypeInContext(x->c)) : type;
         LLVMValueRef f =
             tw_dtype_signed(from) ? LLVMBuildSIToFP(x->b, v, target, "") : LLVMBuildUIToFP(x->b, v, target, "");
-        return via ? LLVMBuildFPTrunc(x->b, f, type, "") : f;
+        return via ? cg_round_to(x, f, to) : f;
     }
     if (wants == had)
         return v;
@@ -463,11 +497,43 @@ static bool prefix(cg *x, const tw_op *op, const lane *o, lane *result)
     return true;
 }
 
+/* The i32 numbers of an arange: a narrow sum instead of a wide one that is cut. */
+static bool narrowed(cg *x, const tw_op *op, const lane *o, lane *result)
+{
+    LLVMTypeRef i32 = LLVMInt32TypeInContext(x->c);
+    LLVMValueRef lanes[64];
+    if (op->code != TW_T_CAST || o[0].form != LANE_AFFINE || op->result[0].type.dtype != TW_I32)
+        return false;
+    for (int i = 0; i < x->W; i++)
+        lanes[i] = LLVMConstInt(i32, (unsigned long long)(i * o[0].step), true);
+    LLVMValueRef first = cg_splat(x, LLVMBuildTrunc(x->b, o[0].v, i32, ""));
+    *result = (lane){.form = LANE_VECTOR, .v = LLVMBuildAdd(x->b, first, LLVMConstVector(lanes, (unsigned)x->W), "")};
+    return true;
+}
+
+/* Pointers are compared as addresses. */
+static lane compare_pointers(cg *x, const tw_op *op, const lane *operand)
+{
+    lane a[2];
+    tw_dtype dtype = (tw_dtype)op->operand[0]->type.dtype;
+    for (int i = 0; i < 2; i++)
+        a[i] = cg_address(x, operand[i], dtype);
+    bool all = a[0].form == LANE_UNIFORM && a[1].form == LANE_UNIFORM;
+    LLVMValueRef v[2];
+    for (int i = 0; i < 2; i++)
+        v[i] = all ? a[i].v : cg_vector(x, a[i], TW_I64);
+    return (lane){.form = all ? LANE_UNIFORM : LANE_VECTOR, .v = compare(x, (int)op->attr[0].i, TW_U64, v[0], v[1])};
+}
+
 lane cg_pointwise(cg *x, const tw_op *op, const lane *operand)
 {
     lane result;
     LLVMValueRef v[3];
     bool all = true;
+    if (op->code == TW_T_COMPARE && operand[0].pointer)
+        return compare_pointers(x, op, operand);
+    if (op->code == TW_T_BITCAST && operand[0].pointer)
+        return cg_address(x, operand[0], (tw_dtype)op->operand[0]->type.dtype);
     if (operand[0].pointer) { /* pointer + offset */
         lane offsets[2] = {{.form = operand[0].form, .v = operand[0].v, .step = operand[0].step}, operand[1]};
         lane sum;
@@ -485,7 +551,7 @@ lane cg_pointwise(cg *x, const tw_op *op, const lane *operand)
         sum.pointer = operand[0].pointer;
         return sum;
     }
-    if (affine(x, op, operand, &result) || prefix(x, op, operand, &result))
+    if (affine(x, op, operand, &result) || prefix(x, op, operand, &result) || narrowed(x, op, operand, &result))
         return result;
     for (uint32_t i = 0; i < op->operands; i++)
         all = all && operand[i].form == LANE_UNIFORM;

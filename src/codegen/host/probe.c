@@ -42,8 +42,8 @@ static probe open_probe(tw_dtype dtype)
     p.pointer = LLVMPointerTypeInContext(c, 0);
     p.vector = LLVMVectorType(element_type(c, dtype), lanes);
     p.floating = tw_dtype_floating(dtype);
-    LLVMTypeRef arguments[] = {p.pointer, p.pointer, p.i64, p.i64, p.pointer};
-    p.function = LLVMAddFunction(p.m, "tw_kernel", LLVMFunctionType(LLVMVoidTypeInContext(c), arguments, 5, false));
+    LLVMTypeRef arguments[] = {p.pointer, p.pointer, p.pointer, p.i64, p.i64, p.pointer};
+    p.function = LLVMAddFunction(p.m, "tw_kernel", LLVMFunctionType(LLVMVoidTypeInContext(c), arguments, 6, false));
     return p;
 }
 
@@ -121,14 +121,14 @@ static void build_arithmetic(const probe *p)
     LLVMValueRef x[CHAINS];
     for (int k = 0; k < CHAINS; k++)
         x[k] = splat(p, k + 2);
-    LLVMValueRef programs = LLVMBuildSub(p->b, LLVMGetParam(p->function, 3), LLVMGetParam(p->function, 2), "");
+    LLVMValueRef programs = LLVMBuildSub(p->b, LLVMGetParam(p->function, 4), LLVMGetParam(p->function, 3), "");
     LLVMValueRef count = LLVMBuildMul(p->b, programs, number(p, ROUNDS), "");
     rounds r = begin(p, number(p, 0), count, CHAINS, x);
     for (int k = 0; k < CHAINS; k++)
         x[k] = multiply_add(p, r.carried[k]);
     end(p, &r, CHAINS, x);
     for (int k = 0; k < CHAINS; k++) /* so that nothing of it is dead */
-        LLVMBuildStore(p->b, r.carried[k], vector_at(p, LLVMGetParam(p->function, 4), number(p, k)));
+        LLVMBuildStore(p->b, r.carried[k], vector_at(p, LLVMGetParam(p->function, 5), number(p, k)));
 }
 
 static void build_stream(const probe *p)
@@ -138,7 +138,7 @@ static void build_stream(const probe *p)
         LLVMValueRef at = number(p, i), buffers = LLVMGetParam(p->function, 0);
         base[i] = LLVMBuildLoad2(p->b, p->pointer, LLVMBuildGEP2(p->b, p->pointer, buffers, &at, 1, ""), "");
     }
-    rounds r = begin(p, LLVMGetParam(p->function, 2), LLVMGetParam(p->function, 3), 0, NULL);
+    rounds r = begin(p, LLVMGetParam(p->function, 3), LLVMGetParam(p->function, 4), 0, NULL);
     LLVMValueRef first = LLVMBuildMul(p->b, r.i, number(p, BLOCK_VECTORS), "");
     for (int k = 0; k < BLOCK_VECTORS; k++) {
         LLVMValueRef at = LLVMBuildAdd(p->b, first, number(p, k), "");

@@ -150,12 +150,18 @@ void cg_lower_scratch_size(cg *x)
     LLVMBuildRet(x->b, sum);
 }
 
+int64_t tw_kernel_row(int64_t elements)
+{
+    return (elements + ROW_LANES - 1) / ROW_LANES * ROW_LANES;
+}
+
 /* ---- tiles in scratch memory ---- row-major; the last dimension is padded to whole vectors, so that no load or store
  * needs a mask */
 
 block_size cg_tile_size(const tw_type *t)
 {
-    block_size s = {.bytes = (int64_t)tw_dtype_size((tw_dtype)t->dtype), .dims = t->rank, .round = t->rank};
+    int64_t bytes = t->pointer ? 8 : (int64_t)tw_dtype_size((tw_dtype)t->dtype);
+    block_size s = {.bytes = bytes, .dims = t->rank, .round = t->rank};
     memcpy(s.dim, t->dims, sizeof t->dims);
     if (t->rank == 0) {
         s.dim[s.dims++] = 1;

@@ -3,7 +3,6 @@
 
 #include <llvm-c/Core.h>
 #include <llvm-c/Target.h>
-#include <pthread.h>
 
 #include "base/os.h"
 
@@ -41,17 +40,17 @@ static void initialise(void)
     host.target.int8_dot = has("+avx512vnni");
 }
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Atomic uint32_t once;
 
 const tw_host_target *tw_host_target_get(void)
 {
-    pthread_once(&once, initialise);
+    tw_os_once(&once, initialise);
     return &host.target;
 }
 
 const char *tw_host_features(void)
 {
-    pthread_once(&once, initialise);
+    tw_os_once(&once, initialise);
     return host.features;
 }
 
