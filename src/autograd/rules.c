@@ -4,8 +4,8 @@
 #include "ops/build.h"
 
 tw_derivative tw_derive_sum, tw_derive_prod, tw_derive_amax, tw_derive_amin, tw_derive_permute, tw_derive_slice,
-    tw_derive_pad, tw_derive_cat, tw_derive_cumprod, tw_derive_slice_update, tw_derive_layer_norm,
-    tw_derive_cross_entropy;
+    tw_derive_pad, tw_derive_cat, tw_derive_cumprod, tw_derive_cummax, tw_derive_cummin, tw_derive_slice_update,
+    tw_derive_layer_norm, tw_derive_cross_entropy;
 
 static tw_value *spread(tw_graph *g, tw_value *y, const tw_op *op, const tw_value *x)
 {
@@ -52,6 +52,35 @@ bool tw_derive_cumprod(tw_graph *g, const tw_op *op, tw_value *const *x, tw_valu
     tw_value *at = tw_g_cumsum(g, tw_g_mul(g, grad, filled), axis, !reverse);
     tw_value *rest = tw_g_where(g, first, at, none);
     return (out[0] = tw_g_where(g, tw_g_eq(g, zeros, tw_g_like_i64(g, 0)), before, rest)) != NULL;
+}
+
+/* All of a gradient goes to the element that was the extreme then: of equal ones the latest, and a NaN before
+ * everything else. Where an element is the extreme so far, its index; the largest index so far is where the running
+ * extreme stands. */
+static bool running_extreme(tw_graph *g, const tw_op *op, tw_value *x, tw_value *y, tw_value *grad, tw_value **out)
+{
+    int64_t axis = op->attr[0].i, sign = op->attr[1].i ? -1 : 1; /* from the end: the smallest index */
+    tw_value *hit = tw_g_logical_or(g, tw_g_eq(g, x, y), tw_g_isnan(g, x));
+    tw_value *index = tw_g_iota(g, x->type.rank, x->type.dims, axis, TW_I64);
+    tw_value *none = tw_g_like_i64(g, sign > 0 ? -1 : INT64_MAX);
+    tw_value *place = tw_g_where(g, hit, index, none);
+    place = sign > 0 ? tw_g_cummax(g, place, axis, false) : tw_g_cummin(g, place, axis, true);
+    *out = tw_g_scatter_add(g, tw_g_zeros_as(g, grad), place, grad, axis);
+    return *out != NULL;
+}
+
+bool tw_derive_cummax(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed,
+                      tw_value **out)
+{
+    (void)needed;
+    return running_extreme(g, op, x[0], y, grad, out);
+}
+
+bool tw_derive_cummin(tw_graph *g, const tw_op *op, tw_value *const *x, tw_value *y, tw_value *grad, uint32_t needed,
+                      tw_value **out)
+{
+    (void)needed;
+    return running_extreme(g, op, x[0], y, grad, out);
 }
 
 /* Equal extremes share the gradient. */

@@ -139,6 +139,13 @@ tw_status tw_infer_sum_like(tw_graph *g, tw_op *op)
     return tw_infer_axis(op, &op->attr[0].i, type_of(op, 0)->rank) ? TW_OK : TW_ERR_AXIS;
 }
 
+tw_status tw_infer_scanned(tw_graph *g, tw_op *op)
+{
+    (void)g;
+    *result_of(op) = *type_of(op, 0);
+    return tw_infer_axis(op, &op->attr[0].i, type_of(op, 0)->rank) ? TW_OK : TW_ERR_AXIS;
+}
+
 /* The largest of nothing doesn't exist. */
 static tw_status not_empty(const tw_graph *g, const tw_op *op, const tw_dim *axes, int n)
 {

@@ -107,6 +107,8 @@ static tw_status bound_op(const bounding *b)
         if (op->code == TW_G_ARGMAX || op->code == TW_G_ARGMIN)
             return tw_bound_position(b);
         return op->code == TW_G_AMAX || op->code == TW_G_AMIN ? tw_bound_pointwise(b) : tw_bound_accumulation(b);
+    case TW_CLASS_SCAN: /* an extreme is monotone in every element */
+        return op->code == TW_G_CUMMAX || op->code == TW_G_CUMMIN ? tw_bound_pointwise(b) : tw_bound_accumulation(b);
     case TW_CLASS_SCATTER:
         return op->code == TW_G_SCATTER || op->code == TW_G_SLICE_UPDATE ? tw_bound_move(b) : tw_bound_accumulation(b);
     default:

@@ -62,7 +62,7 @@ typedef struct bounding {
     double *out;            /* the same for the result; zero at first */
 } bounding;
 bool tw_bounding_exact(const bounding *b);          /* no operand is off */
-tw_status tw_bound_pointwise(const bounding *b);    /* reference_corners.c; amax and amin too */
+tw_status tw_bound_pointwise(const bounding *b);    /* reference_corners.c; extremes too */
 tw_status tw_bound_move(const bounding *b);         /* reference_bounds.c: views, gathers, joins, what is written */
 tw_status tw_bound_accumulation(const bounding *b); /* reference_running.c: sums, products, scans, scatters */
 tw_status tw_bound_position(const bounding *b);     /* argmax, argmin */

@@ -5,17 +5,36 @@
 
 /* ---- reductions over any set of axes ---- */
 
+static bool multiplies(int code)
+{
+    return code == TW_G_PROD || code == TW_G_CUMPROD;
+}
+
+static bool takes_largest(int code)
+{
+    return code == TW_G_AMAX || code == TW_G_CUMMAX;
+}
+
+static bool takes_smallest(int code)
+{
+    return code == TW_G_AMIN || code == TW_G_CUMMIN;
+}
+
 /* -0 is the identity of addition: the sum of negative zeros is one. The sum of nothing is +0. */
 static double start_floating(int code, bool nothing)
 {
-    return code == TW_G_PROD ? 1 : code == TW_G_AMAX ? -INFINITY : code == TW_G_AMIN ? INFINITY : nothing ? 0.0 : -0.0;
+    return multiplies(code)       ? 1
+           : takes_largest(code)  ? -INFINITY
+           : takes_smallest(code) ? INFINITY
+           : nothing              ? 0.0
+                                  : -0.0;
 }
 
 static int64_t start_integer(int code, tw_dtype dtype)
 {
     int64_t lowest = dtype == TW_BOOL || dtype == TW_U8 ? 0 : dtype == TW_I32 ? INT32_MIN : INT64_MIN;
     int64_t highest = dtype == TW_BOOL ? 1 : dtype == TW_U8 ? 255 : dtype == TW_I32 ? INT32_MAX : INT64_MAX;
-    return code == TW_G_PROD ? 1 : code == TW_G_AMAX ? lowest : code == TW_G_AMIN ? highest : 0;
+    return multiplies(code) ? 1 : takes_largest(code) ? lowest : takes_smallest(code) ? highest : 0;
 }
 
 static double extreme(double so_far, double x, bool largest)
@@ -29,20 +48,20 @@ static void add_floating(int code, double *so_far, double x)
 {
     if (code == TW_G_SUM || code == TW_G_CUMSUM)
         *so_far += x;
-    else if (code == TW_G_PROD || code == TW_G_CUMPROD)
+    else if (multiplies(code))
         *so_far *= x;
     else
-        *so_far = extreme(*so_far, x, code == TW_G_AMAX);
+        *so_far = extreme(*so_far, x, takes_largest(code));
 }
 
 static void add_integer(int code, int64_t *so_far, int64_t x)
 {
     if (code == TW_G_SUM || code == TW_G_CUMSUM)
         *so_far = (int64_t)((uint64_t)*so_far + (uint64_t)x);
-    else if (code == TW_G_PROD || code == TW_G_CUMPROD)
+    else if (multiplies(code))
         *so_far = (int64_t)((uint64_t)*so_far * (uint64_t)x);
     else
-        *so_far = code == TW_G_AMAX ? TW_MAX(*so_far, x) : TW_MIN(*so_far, x);
+        *so_far = takes_largest(code) ? TW_MAX(*so_far, x) : TW_MIN(*so_far, x);
 }
 
 /* Row-major walk over x; `to` is the place in the result, whose strides are 0 along reduced axes. */
@@ -126,11 +145,11 @@ tw_status tw_reference_scan(step *s)
 {
     const wide *x = s->x[0];
     axis_form form = tw_reference_axis(x, s->op->attr[0].i);
-    bool reverse = s->op->attr[1].i != 0, product = s->op->code == TW_G_CUMPROD;
+    bool reverse = s->op->attr[1].i != 0;
     for (int64_t line = 0; form.r && line < x->count / form.r; line++) {
         int64_t first = line / form.b * form.r * form.b + line % form.b;
-        double f = product;
-        int64_t i = product;
+        double f = start_floating(s->op->code, false);
+        int64_t i = start_integer(s->op->code, x->dtype);
         for (int64_t r = 0; r < form.r; r++) {
             int64_t at = first + (reverse ? form.r - 1 - r : r) * form.b;
             if (x->f) {

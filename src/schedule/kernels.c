@@ -371,6 +371,14 @@ static tw_status emit_looped(emitter *e)
 
 /* ---- scans and scatters ---- */
 
+static int scan_kind(int code)
+{
+    return code == TW_G_CUMSUM    ? TW_T_SCAN_SUM
+           : code == TW_G_CUMPROD ? TW_T_SCAN_PROD
+           : code == TW_G_CUMMAX  ? TW_T_SCAN_MAX
+                                  : TW_T_SCAN_MIN;
+}
+
 static tw_status emit_scan(emitter *e, int number, int64_t *programs)
 {
     TW_TRY(add_arguments(e, number));
@@ -397,8 +405,7 @@ static tw_status emit_scan(emitter *e, int number, int64_t *programs)
     TW_TRY(e->status);
     if (r > 1) {
         v = tw_emit_align(e, v, v.set | 1u << along);
-        int kind = op->code == TW_G_CUMSUM ? TW_T_SCAN_SUM : TW_T_SCAN_PROD;
-        v.v = v.v ? check(e, tw_t_scan(e->g, v.v, 0, kind, op->attr[1].i != 0)) : NULL;
+        v.v = v.v ? check(e, tw_t_scan(e->g, v.v, 0, scan_kind(op->code), op->attr[1].i != 0)) : NULL;
     }
     tw_emit_store(e, y, at, v);
     return e->status;

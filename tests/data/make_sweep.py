@@ -298,6 +298,25 @@ def normalisation():
     add("one_hot", F.one_hot(index, 5), [index], classes=5, dtype=torch.int64)
 
 
-for part in (unary, activations, binary, reductions, views, products, normalisation):
+def later():
+    """Operations that came later: at the end, so that the random numbers of those before stay what they were."""
+    for dtype in FLOATS:
+        for a_shape, b_shape in [((3, 5), (3, 5)), ((3, 1), (7,)), ((), (7,)), ((0, 5), (1, 5)), ((9,), ())]:
+            for wild in (False, True):
+                a, b = tensor(a_shape, dtype, -8.0, 8.0, special=wild), tensor(b_shape, dtype, -8.0, 8.0, special=False)
+                add("logaddexp", torch.logaddexp(a, b), [a, b], ulp=4.0, size=1.0)
+        both = torch.tensor([float("inf"), -float("inf"), 0.0, 60.0, -90.0], dtype=dtype)
+        add("logaddexp", torch.logaddexp(both, both), [both, both])
+        add("logaddexp", torch.logaddexp(both, both.flip(0)), [both, both.flip(0)])
+    for dtype in DTYPES:
+        for shape in [(7,), (1,), (3, 43), (2, 3, 4), (4, 0)]:
+            for axis in {0, -1}:
+                x = tensor(shape, dtype)
+                for name in ("cummax", "cummin"):
+                    add(name, getattr(torch, name)(x, axis)[0], [x], axis=axis, reverse=False)
+                    add(name, getattr(torch, name)(x.flip(axis), axis)[0].flip(axis), [x], axis=axis, reverse=True)
+
+
+for part in (unary, activations, binary, reductions, views, products, normalisation, later):
     part()
 write()

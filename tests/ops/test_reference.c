@@ -159,6 +159,11 @@ static void reductions_follow_nan_and_signed_zero(void **state)
     EXPECT(&f, tw_g_cumsum(f.g, INPUT(&f, TW_F32, S(2, 3), {1, 2, 3, 4, 5, 6}), 1, true), {6, 5, 3, 15, 11, 6});
     f = start();
     EXPECT(&f, tw_g_cumprod(f.g, INPUT(&f, TW_F32, S(3, 2), {1, 2, 3, 4, 5, 6}), 0, false), {1, 2, 3, 8, 15, 48});
+    f = start();
+    EXPECT(&f, tw_g_cummax(f.g, INPUT(&f, TW_F32, S(2, 4), {1, 3, 2, 4, 1, NAN, 5, -INFINITY}), 1, false),
+           {1, 3, 3, 4, 1, NAN, NAN, NAN});
+    f = start();
+    EXPECT(&f, tw_g_cummin(f.g, INPUT(&f, TW_I32, S(3, 2), {3, 1, 2, 5, 4, 2}), -2, true), {2, 1, 2, 2, 4, 2});
 }
 
 static void views_name_the_right_elements(void **state)

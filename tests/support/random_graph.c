@@ -297,6 +297,11 @@ static void make_scan(maker *m)
         return;
     bool wraps = x->type.dtype == TW_BOOL || x->type.dtype == TW_U8 || x->type.dtype == TW_I32;
     int64_t axis = random_below(&m->r, x->type.rank);
+    if (chance(m, 40)) {
+        bool largest = chance(m, 50);
+        keep(m, (largest ? tw_g_cummax : tw_g_cummin)(m->g, x, axis, chance(m, 40)), m->exact[i]);
+        return;
+    }
     x = wraps ? tw_g_cast(m->g, x, TW_I64) : x;
     if (chance(m, 70) || x->type.dims[axis] > 8 || !m->exact[i])
         keep(m, tw_g_cumsum(m->g, x, axis, chance(m, 40)), false);
