@@ -54,6 +54,7 @@ char *tw_strdup(const char *text);
 void tw_memory_watch(void);
 void tw_memory_fail_at(int64_t nth); /* the n-th allocation from now fails (once); < 0: none */
 int64_t tw_memory_allocations(void); /* how many since counting began, failed ones included */
+size_t tw_memory_largest(void);      /* the most bytes that were asked for at once since the last call */
 int64_t tw_memory_alive(void);       /* not freed yet of those; what is older counts -1 when it is freed */
 
 /* ---- arena: arena.c ---- memory that dies at once. Blocks grow geometrically; allocation is a pointer bump. */

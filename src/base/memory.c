@@ -10,6 +10,7 @@
 
 static _Atomic bool watched; /* from the first use of the functions at the end on: programs don't pay for counting */
 static _Atomic int64_t allocations, alive;
+static _Atomic size_t largest;
 static _Atomic int64_t fail_at = -1; /* value of `allocations` at which one fails; -1: never */
 
 static bool watching(void)
@@ -22,6 +23,9 @@ static bool refused(size_t bytes)
     if (!watching())
         return false;
     int64_t mine = atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
+    size_t most = atomic_load_explicit(&largest, memory_order_relaxed);
+    while (bytes > most && !atomic_compare_exchange_weak(&largest, &most, bytes))
+        ;
     if (mine != atomic_load_explicit(&fail_at, memory_order_relaxed))
         return false;
     atomic_store(&fail_at, -1);
@@ -115,6 +119,12 @@ int64_t tw_memory_allocations(void)
 {
     tw_memory_watch();
     return atomic_load(&allocations);
+}
+
+size_t tw_memory_largest(void)
+{
+    tw_memory_watch();
+    return atomic_exchange(&largest, 0);
 }
 
 int64_t tw_memory_alive(void)
