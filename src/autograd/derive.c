@@ -173,7 +173,6 @@ tw_status tw_derive(tw_graph *g, const tw_op *op, tw_value *const *operand, tw_v
     if (op->operands > MOST_OPERANDS)
         return tw_error(TW_ERR_UNSUPPORTED, "autograd: %s with %u operands", op->info->name, op->operands);
     memset(gradients, 0, op->operands * sizeof *gradients);
-    tw_error_clear();
     if (row->rule) {
         if (!row->rule(g, op, operand, result, grad, needed, gradients))
             return failed();

@@ -23,6 +23,14 @@ TW_API const char *tw_error_message(void);    /* "" when there was none */
 void tw_error_at(const char *file, int line); /* adds the place to the last error's message, unless it has one */
 TW_API tw_status tw_error_code(void);
 TW_API void tw_error_clear(void);
+/* Around what may fail without harm: the error that was remembered before is remembered again. */
+typedef struct tw_error_state {
+    tw_status code;
+    char message[1024];
+    bool located;
+} tw_error_state;
+void tw_error_save(tw_error_state *state);
+void tw_error_restore(const tw_error_state *state);
 TW_API const char *tw_status_name(tw_status code); /* "TW_ERR_SHAPE" */
 
 #define TW_TRY(call)                                                                                                   \
@@ -34,7 +42,7 @@ TW_API const char *tw_status_name(tw_status code); /* "TW_ERR_SHAPE" */
 
 /* ---- memory: memory.c ----
  * All allocation of the library goes through these, so that tests can make the n-th one fail
- * (tw_memory_fail_at) and count what is alive. They return NULL and set TW_ERR_MEMORY; sizes are checked for overflow.
+ * (tw_memory_fail_at) and count what is alive (tw_memory_alive). They return NULL and set TW_ERR_MEMORY; sizes are checked for overflow.
  */
 void *tw_alloc(size_t bytes);                           /* uninitialised */
 void *tw_alloc_zero(size_t count, size_t bytes);        /* zeroed */
@@ -42,8 +50,12 @@ void *tw_realloc(void *pointer, size_t bytes);          /* as realloc */
 void *tw_alloc_aligned(size_t bytes, size_t alignment); /* uninitialised; large blocks on huge pages where possible */
 void tw_free(void *pointer);                            /* frees any of the above; NULL is fine */
 char *tw_strdup(const char *text);
+/* For tests; the first call of one of these starts the counting. */
+void tw_memory_watch(void);
 void tw_memory_fail_at(int64_t nth); /* the n-th allocation from now fails (once); < 0: none */
-int64_t tw_memory_allocations(void); /* how many so far, failed ones included */
+int64_t tw_memory_allocations(void); /* how many since counting began, failed ones included */
+size_t tw_memory_largest(void);      /* the most bytes that were asked for at once since the last call */
+int64_t tw_memory_alive(void);       /* not freed yet of those; what is older counts -1 when it is freed */
 
 /* ---- arena: arena.c ---- memory that dies at once. Blocks grow geometrically; allocation is a pointer bump. */
 typedef struct tw_arena tw_arena;

@@ -1,11 +1,7 @@
 /* The last error of each thread. Nothing is allocated, so that running out of memory can be reported too. */
 #include "base/base.h"
 
-static _Thread_local struct {
-    tw_status code;
-    char message[1024];
-    bool located;
-} last;
+static _Thread_local tw_error_state last;
 
 tw_status tw_error(tw_status code, const char *format, ...)
 {
@@ -40,6 +36,18 @@ void tw_error_clear(void)
 {
     last.code = TW_OK;
     last.message[0] = '\0';
+}
+
+void tw_error_save(tw_error_state *state)
+{
+    state->code = last.code;
+    strcpy(state->message, last.message);
+}
+
+void tw_error_restore(const tw_error_state *state)
+{
+    last.code = state->code;
+    strcpy(last.message, state->message);
 }
 
 const char *tw_status_name(tw_status code)

@@ -65,14 +65,16 @@ static void save(const specimen *s, char *how, size_t room)
 {
     char folder[512], path[600], inputs[620], message[200];
     const char *own = tw_env("TW_CHECK_DIR");
-    tw_hash h = tw_graph_hash(s->g);
+    tw_hash h = {0};
+    tw_status status = tw_graph_hash(s->g, &h);
     if (own)
         snprintf(folder, sizeof folder, "%s", own);
     else
         tw_os_temporary_folder(folder, sizeof folder);
     snprintf(path, sizeof path, "%s/tw-check-%016llx.tw", folder, (unsigned long long)h.lo);
     snprintf(inputs, sizeof inputs, "%.*s.safetensors", (int)strlen(path) - 3, path);
-    tw_status status = own ? tw_os_make_folders(own) : TW_OK;
+    if (status == TW_OK && own)
+        status = tw_os_make_folders(own);
     if (status == TW_OK)
         status = save_text(path, s->g);
     if (status == TW_OK)

@@ -133,7 +133,7 @@ static uint64_t oldest_use(const family *f)
     return oldest;
 }
 
-void tw_capture_reset(void)
+void tw_capture_forget_plans(void)
 {
     tw_background_finish();
     tw_os_lock_take(lock);
@@ -145,6 +145,11 @@ void tw_capture_reset(void)
         segments = families = NULL;
     }
     tw_os_lock_release(lock);
+}
+
+void tw_capture_reset(void)
+{
+    tw_capture_forget_plans();
     tw_kernels_forget();
 }
 
@@ -161,7 +166,10 @@ static void make_room(const family *f)
 
 static family *family_of(const tw_graph *g, const tw_segment_io *io)
 {
-    tw_hash key = key_of(g, tw_graph_shape_hash(g), io);
+    tw_hash key;
+    if (tw_graph_shape_hash(g, &key) != TW_OK)
+        return NULL;
+    key = key_of(g, key, io);
     family *f = tw_map_get(families, key);
     if (f || !(f = tw_family_create(g, io)))
         return f;
@@ -192,9 +200,11 @@ static known *new_member(family *f, tw_hash key)
 
 static known *find(const tw_graph *g, const tw_segment_io *io)
 {
-    tw_hash key = key_of(g, tw_graph_hash(g), io);
-    if ((!segments && !(segments = tw_map_create())) || (!families && !(families = tw_map_create())))
+    tw_hash key;
+    if ((!segments && !(segments = tw_map_create())) || (!families && !(families = tw_map_create())) ||
+        tw_graph_hash(g, &key) != TW_OK)
         return NULL;
+    key = key_of(g, key, io);
     known *k = tw_map_get(segments, key);
     if (!k) {
         family *f = family_of(g, io);

@@ -128,15 +128,19 @@ tw_status tw_compile_member(const tw_graph *segment, const int *in_place, const 
     uint64_t start = tw_os_now_ns();
     tw_schedule_options options = {.in_place = in_place, .input_stride = stride, .threads = tw_num_threads()};
     tw_plan *plan = NULL;
+    tw_error_state before; /* passes forget it; the program may not have asked for it yet */
+    tw_error_save(&before);
     *executable = NULL;
     say_graph(segment);
     tw_status status = make_plan(segment, &options, f, &plan);
     if (status == TW_OK)
         status = tw_executable_create(plan, may_compile, executable);
-    if (status == TW_OK)
-        tw_say(TW_LOG_TIMING, "segment of %u values: compiled in %.1f ms", segment->values,
-               (double)(tw_os_now_ns() - start) * 1e-6);
-    return status;
+    if (status != TW_OK)
+        return status;
+    tw_error_restore(&before);
+    tw_say(TW_LOG_TIMING, "segment of %u values: compiled in %.1f ms", segment->values,
+           (double)(tw_os_now_ns() - start) * 1e-6);
+    return TW_OK;
 }
 
 tw_status tw_compile_graph(const tw_graph *segment, const int *in_place, const int64_t *const *stride,

@@ -70,6 +70,5 @@ tw_status tw_run_executable(tw_executable *e, tw_segment_io *io);
 /* ---- background.c ---- */
 bool tw_background_free(void); /* is there a core that the program doesn't use? */
 tw_status tw_background_compile(known *k, const tw_graph *g, const tw_segment_io *io, const char *reason);
-void tw_background_finish(void); /* waits until nothing is compiled any more */
 
 #endif

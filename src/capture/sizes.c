@@ -242,8 +242,12 @@ static uint8_t *spread_varies(const variant *v, const tw_graph *g, const tw_valu
             by_result[all++] = by_id[id];
         }
     }
+    if (!by_id) {
+        tw_free(by_result);
+        by_result = NULL;
+    }
     tw_free(by_id);
-    return by_id ? by_result : NULL;
+    return by_result;
 }
 
 static int operations_of(const tw_graph *g)
@@ -319,7 +323,7 @@ static tw_status share_program(variant *v, tw_plan *plan, int k, tw_hash key)
         return TW_ERR_MEMORY;
     tw_graph_destroy(mine);
     plan->kernel[k].program = copy;
-    plan->kernel[k].hash = tw_graph_hash(copy);
+    TW_TRY(tw_graph_hash(copy, &plan->kernel[k].hash));
     return prepend_words(plan, k, word, tw_graph_symbols(general));
 }
 
@@ -328,7 +332,7 @@ static tw_status share_programs(variant *v, tw_plan *plan)
     tw_hash *skeleton = tw_alloc((size_t)(plan->kernels + 1) * sizeof *skeleton);
     tw_status status = skeleton ? TW_OK : TW_ERR_MEMORY;
     for (int k = 0; k < plan->kernels && status == TW_OK; k++)
-        skeleton[k] = tw_tile_skeleton(plan->kernel[k].program);
+        status = tw_tile_skeleton(plan->kernel[k].program, &skeleton[k]);
     for (int k = 0; k < plan->kernels && status == TW_OK; k++)
         status = share_program(v, plan, k, key_of(plan, k, skeleton));
     tw_free(skeleton);
@@ -358,9 +362,12 @@ static tw_status begin_again(variant *v, const tw_schedule_options *options)
 {
     tw_plan *plan = NULL;
     pairing self = {v->reference, v->reference, tw_alloc_zero(v->reference->values + 1, sizeof *self.twin)};
-    forget_programs(v);
-    v->general = tw_map_create();
-    tw_status status = self.twin && v->general && pair_up(&self) ? TW_OK : TW_ERR_MEMORY;
+    tw_map *general = tw_map_create();
+    tw_status status = self.twin && general && pair_up(&self) ? TW_OK : TW_ERR_MEMORY;
+    if (general) {
+        forget_programs(v);
+        v->general = general;
+    }
     if (status == TW_OK)
         status = plan_shared(v, v->reference, self.twin, options, &plan);
     tw_plan_destroy(plan);

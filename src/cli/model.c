@@ -143,10 +143,12 @@ tw_status checkpoint_restore(const tw_tensor_file *file, tw_gpt *m, tw_adamw *o,
             snprintf(name, sizeof name, "v.%s", m->parameters.item[i].name);
             status = status == TW_OK ? restore(file, name, o->v[i]) : status;
         }
-        if (status == TW_OK)
-            status = tw_sync();
+        tw_status synced = tw_sync(); /* also what was assigned before an error: nothing stays pending */
+        status = status == TW_OK ? synced : status;
     }
     tw_set_grad_enabled(grad);
+    if (status != TW_OK)
+        return status;
     if (o)
         o->step = strtoll(tw_file_metadata(file, "step"), NULL, 10);
     if (random_state && tw_file_metadata(file, "random"))

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "explain/explain.h"
+#include "io/json.h"
 
 extern const char explain_page_html[]; /* page.html, made into C by tools/embed.py */
 
@@ -137,7 +138,7 @@ tw_status explain_page(const tw_explanation *e, const char *title, tw_text *out)
         tw_text_add_bytes(out, text, strlen(text));
         tw_text_add(out, "%s", split + sizeof HERE - 1);
     }
-    free(text);
+    tw_json_free_text(text);
     json_decref(document);
     return text ? TW_OK : tw_error(TW_ERR_MEMORY, "explain: the page could not be made");
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "explain/explain.h"
+#include "io/json.h"
 
 enum { PROCESS = 1, SEGMENTS_TRACK = 0 };
 
@@ -79,7 +80,7 @@ tw_status explain_trace(const tw_explanation *e, const char *title, tw_text *out
     char *text = fine && document ? json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
     if (text)
         tw_text_add_bytes(out, text, strlen(text));
-    free(text);
+    tw_json_free_text(text);
     json_decref(document);
     json_decref(events);
     return text ? TW_OK : tw_error(TW_ERR_MEMORY, "explain: the trace could not be made");

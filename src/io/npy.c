@@ -3,6 +3,7 @@
 
 #include "base/os.h"
 #include "io/npy.h"
+#include "tensor/record.h"
 #include "tilewright/io.h"
 
 static const size_t MOST_FILE = (size_t)1 << 40;
@@ -174,5 +175,5 @@ tw_tensor *tw_load_npy(const char *path)
     else if (n.data)
         t = tw_from_data(n.data, n.rank, n.shape, n.dtype);
     tw_free(n.data);
-    return t ? t : tw_empty(-1, NULL, TW_F32);
+    return t ? t : tw_tensor_failed(tw_error_code());
 }

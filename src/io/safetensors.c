@@ -4,6 +4,8 @@
 
 #include "base/os.h"
 #include "capture/check.h"
+#include "io/json.h"
+#include "tensor/record.h"
 #include "tilewright/io.h"
 
 enum { MOST_HEADER = 64 << 20 };
@@ -23,6 +25,28 @@ static const struct {
 
 /* ---- writing ---- */
 
+/* JSON has nothing else: RFC 3629, without overlong forms and surrogates. */
+static bool valid_utf8(const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    while (*at) {
+        int more = *at < 0x80                  ? 0
+                   : *at >= 0xc2 && *at < 0xe0 ? 1
+                   : *at >> 4 == 0xe           ? 2
+                   : *at >= 0xf0 && *at < 0xf5 ? 3
+                                               : -1;
+        unsigned char least = *at == 0xe0 ? 0xa0 : *at == 0xf0 ? 0x90 : 0x80;
+        unsigned char most = *at == 0xed ? 0x9f : *at == 0xf4 ? 0x8f : 0xbf;
+        if (more < 0 || (more > 0 && (at[1] < least || at[1] > most)))
+            return false;
+        for (int i = 2; i <= more; i++)
+            if (at[i] >> 6 != 2)
+                return false;
+        at += 1 + more;
+    }
+    return true;
+}
+
 static tw_status add_entry(json_t *header, const char *name, const tw_tensor *t, size_t *offset)
 {
     size_t bytes = (size_t)tw_numel(t) * tw_dtype_size(tw_tensor_dtype(t));
@@ -31,15 +55,21 @@ static tw_status add_entry(json_t *header, const char *name, const tw_tensor *t,
         dtype = dtypes[i].dtype == tw_tensor_dtype(t) ? dtypes[i].name : dtype;
     if (json_object_get(header, name))
         return tw_error(TW_ERR_VALUE, "safetensors: the name '%s' is given twice", name);
-    json_t *shape = json_array();
+    if (!valid_utf8(name))
+        return tw_error(TW_ERR_VALUE, "safetensors: the name '%s' is not valid UTF-8", name);
+    json_t *entry = json_object(), *shape = json_array(), *offsets = json_array();
+    bool fine = json_object_set_new(entry, "dtype", json_string(dtype)) == 0;
     for (int i = 0; i < tw_rank(t); i++)
-        json_array_append_new(shape, json_integer(tw_shape(t)[i]));
-    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype, "shape", shape, "data_offsets",
-                              (json_int_t)*offset, (json_int_t)(*offset + bytes));
-    *offset += bytes;
-    return entry && json_object_set_new(header, name, entry) == 0
-               ? TW_OK
-               : tw_error(TW_ERR_MEMORY, "safetensors: out of memory");
+        fine = json_array_append_new(shape, json_integer(tw_shape(t)[i])) == 0 && fine;
+    for (int i = 0; i < 2; i++, *offset += i == 1 ? bytes : 0)
+        fine = json_array_append_new(offsets, json_integer((json_int_t)*offset)) == 0 && fine;
+    fine = json_object_set_new(entry, "shape", shape) == 0 && fine;
+    fine = json_object_set_new(entry, "data_offsets", offsets) == 0 && fine;
+    if (!fine)
+        json_decref(entry);
+    else
+        fine = json_object_set_new(header, name, entry) == 0; /* takes it over in any case */
+    return fine ? TW_OK : tw_error(TW_ERR_MEMORY, "safetensors: out of memory");
 }
 
 static tw_status write_all(tw_os_writer *w, const char *text, int count, tw_tensor *const *tensors)
@@ -66,10 +96,12 @@ tw_status tw_save_safetensors(const char *path, int count, const char *const *na
     size_t offset = 0;
     tw_status status = header && map ? TW_OK : tw_error(TW_ERR_MEMORY, "safetensors: out of memory");
     for (int i = 0; i < metadata && status == TW_OK; i++)
-        if (json_object_set_new(map, keys[i], json_string(values[i])) != 0)
+        if (!valid_utf8(keys[i]) || !valid_utf8(values[i]))
             status = tw_error(TW_ERR_VALUE, "safetensors: metadata '%s' is not valid UTF-8", keys[i]);
-    if (status == TW_OK && metadata)
-        json_object_set(header, "__metadata__", map);
+        else if (json_object_set_new(map, keys[i], json_string(values[i])) != 0)
+            status = tw_error(TW_ERR_MEMORY, "safetensors: out of memory");
+    if (status == TW_OK && metadata && json_object_set(header, "__metadata__", map) != 0)
+        status = tw_error(TW_ERR_MEMORY, "safetensors: out of memory");
     for (int i = 0; i < count && status == TW_OK; i++)
         status = tw_tensor_status(tensors[i]) == TW_OK
                      ? add_entry(header, names[i], tensors[i], &offset)
@@ -83,7 +115,7 @@ tw_status tw_save_safetensors(const char *path, int count, const char *const *na
         tw_os_writer_cancel(w);
     else if (status == TW_OK)
         status = tw_os_writer_commit(w, true);
-    free(text);
+    tw_json_free_text(text);
     json_decref(header);
     json_decref(map);
     return status;
@@ -243,7 +275,7 @@ tw_tensor *tw_file_tensor(const tw_tensor_file *f, const char *name)
     tw_dtype dtype = TW_F32;
     if (!entry || !shape) {
         tw_error(TW_ERR_VALUE, "safetensors: no tensor '%s'", name);
-        return tw_empty(-1, NULL, TW_F32); /* carries an error */
+        return tw_tensor_failed(tw_error_code()); /* carries an error */
     }
     for (size_t i = 0; i < json_array_size(shape); i++)
         dims[i] = json_integer_value(json_array_get(shape, i));

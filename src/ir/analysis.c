@@ -149,22 +149,23 @@ static void hash_block(hasher *x, const tw_block *block)
     x->h = tw_hash_u64(x->h, 0xb10c);
 }
 
-static tw_hash hash_graph(const tw_graph *g, bool sizes)
+static tw_status hash_graph(const tw_graph *g, bool sizes, tw_hash *hash)
 {
     hasher x = {g, tw_key((uint64_t)g->table->count), tw_alloc_zero(g->values + 1, sizeof(uint32_t)), 0, sizes};
     if (!x.number)
-        return (tw_hash){0, 0};
+        return TW_ERR_MEMORY;
     hash_block(&x, g->body);
     tw_free(x.number);
-    return x.h;
+    *hash = x.h;
+    return g->failed;
 }
 
-tw_hash tw_graph_hash(const tw_graph *g)
+tw_status tw_graph_hash(const tw_graph *g, tw_hash *hash)
 {
-    return hash_graph(g, true);
+    return hash_graph(g, true, hash);
 }
 
-tw_hash tw_graph_shape_hash(const tw_graph *g)
+tw_status tw_graph_shape_hash(const tw_graph *g, tw_hash *hash)
 {
-    return hash_graph(g, false);
+    return hash_graph(g, false, hash);
 }

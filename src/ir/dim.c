@@ -28,7 +28,6 @@ struct tw_dim_table {
     tw_vec(polynomial) expressions;
     tw_vec(atom) atoms;
     int symbols;
-    bool failed;
 };
 
 static tw_dim_table *table_of(tw_graph *g)
@@ -86,19 +85,24 @@ static bool add_term(polynomial *p, const term *t)
     return true;
 }
 
-/* The handle of a polynomial; a constant is itself. An expression too large for the table gives 0 and an error that the
- * verifier reports. */
+static tw_dim fail(tw_graph *g, tw_status status)
+{
+    g->failed = status;
+    return 0;
+}
+
+/* The handle of a polynomial; a constant is itself. */
 static tw_dim intern(tw_graph *g, const polynomial *p, bool fits)
 {
     if (fits && p->terms == 0)
         return 0;
     if (fits && p->terms == 1 && p->term[0].factors == 0)
         return TW_MAX(p->term[0].coefficient, 0);
+    if (!fits)
+        return fail(g, tw_error(TW_ERR_UNSUPPORTED, "a symbolic dimension of more than %d terms", MOST_TERMS));
     tw_dim_table *t = table_of(g);
-    if (!t || !fits) {
-        tw_error(TW_ERR_UNSUPPORTED, "a symbolic dimension of more than %d terms", MOST_TERMS);
-        return 0;
-    }
+    if (!t)
+        return fail(g, TW_ERR_MEMORY);
     for (size_t i = 0; i < t->expressions.count; i++) {
         const polynomial *q = &t->expressions.data[i];
         bool same = q->terms == p->terms;
@@ -107,14 +111,14 @@ static tw_dim intern(tw_graph *g, const polynomial *p, bool fits)
         if (same)
             return -1 - (tw_dim)i;
     }
-    return tw_vec_push(&t->expressions, *p) ? -(tw_dim)t->expressions.count : 0;
+    return tw_vec_push(&t->expressions, *p) ? -(tw_dim)t->expressions.count : fail(g, TW_ERR_MEMORY);
 }
 
 static tw_dim from_atom(tw_graph *g, const atom *a)
 {
     tw_dim_table *t = table_of(g);
     if (!t)
-        return 0;
+        return fail(g, TW_ERR_MEMORY);
     size_t i = 0;
     for (; i < t->atoms.count; i++) {
         const atom *b = &t->atoms.data[i];
@@ -123,7 +127,7 @@ static tw_dim from_atom(tw_graph *g, const atom *a)
             break;
     }
     if (i == t->atoms.count && !tw_vec_push(&t->atoms, *a))
-        return 0;
+        return fail(g, TW_ERR_MEMORY);
     polynomial p = {.terms = 1, .term[0] = {.coefficient = 1, .factors = 1, .factor[0] = (int32_t)i}};
     return intern(g, &p, true);
 }

@@ -38,7 +38,7 @@ tw_op *tw_op_allocate(tw_graph *g, int code, uint32_t operands, uint32_t results
     size_t attrs = (size_t)info->attrs;
     size_t bytes = sizeof(tw_op) + operands * sizeof(tw_value *) + attrs * sizeof(tw_attr) +
                    regions * sizeof(tw_block *) + results * sizeof(tw_value);
-    tw_op *op = tw_arena_alloc(g->arena, bytes);
+    tw_op *op = g->failed == TW_OK ? tw_arena_alloc(g->arena, bytes) : NULL;
     if (!op)
         return NULL;
     *op = (tw_op){.info = info,
@@ -123,6 +123,8 @@ tw_op *tw_graph_add(tw_graph *g, int code, int operands, tw_value *const *operan
         g->values = values;
         return NULL;
     }
+    if (g->failed != TW_OK) /* its types are not what they should be */
+        return NULL;
     if (info->regions && info->results < 0)
         op->results = 0;
     tw_op_insert(g, op);
@@ -269,11 +271,11 @@ tw_graph *tw_graph_clone(const tw_graph *from)
     tw_value **map = tw_alloc_zero(from->values + 1, sizeof *map);
     bool fine = to && map;
     if (fine)
-        to->name = tw_arena_text(to->arena, "%s", from->name);
+        fine = (to->name = tw_arena_text(to->arena, "%s", from->name)) != NULL;
     tw_for_each_op (op, from->body)
         fine = fine && tw_graph_clone_op(to, from, op, map);
     tw_free(map);
-    if (fine)
+    if (fine && to->failed == TW_OK)
         return to;
     tw_graph_destroy(to);
     return NULL;

@@ -172,6 +172,7 @@ struct tw_graph {
     tw_block *body;
     uint32_t values; /* how many value ids were given out */
     struct tw_dim_table *dims;
+    tw_status failed; /* a dimension could not be made (and is 0): the graph takes no operation any more */
     tw_op *insert_before; /* builders insert here; NULL: at the end of insert_block */
     tw_block *insert_block;
     uint32_t place; /* that new operations get */
@@ -223,8 +224,8 @@ tw_graph *tw_graph_parse(const tw_op_table *table, const char *text, size_t byte
 tw_status tw_graph_verify(const tw_graph *g);
 
 /* ---- hash: structural, independent of ids' absolute numbers and of names ---- */
-tw_hash tw_graph_hash(const tw_graph *g);
-tw_hash tw_graph_shape_hash(const tw_graph *g); /* equal also for graphs that differ in sizes only */
+tw_status tw_graph_hash(const tw_graph *g, tw_hash *hash);
+tw_status tw_graph_shape_hash(const tw_graph *g, tw_hash *hash); /* equal also for graphs that differ in sizes only */
 
 /* ---- passes: pass.c ---- */
 typedef tw_status tw_pass_run(tw_graph **g,

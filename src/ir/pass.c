@@ -140,10 +140,12 @@ tw_status tw_pass_run_all(const tw_pass *passes, int count, tw_graph **g)
         bool changed = false;
         TW_TRY(passes[i].run(g, &changed));
         log_graph(&passes[i], *g);
-        if (changed && verifying() && tw_graph_verify(*g) != TW_OK) {
+        tw_status status = changed && verifying() ? tw_graph_verify(*g) : TW_OK;
+        if (status != TW_OK) {
             char message[512];
             snprintf(message, sizeof message, "%s", tw_error_message());
-            return tw_error(TW_ERR_INTERNAL, "after pass %s: %s", passes[i].name, message);
+            return tw_error(status == TW_ERR_MEMORY ? status : TW_ERR_INTERNAL, "after pass %s: %s", passes[i].name,
+                            message);
         }
     }
     return TW_OK;

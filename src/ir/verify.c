@@ -72,7 +72,7 @@ tw_status tw_graph_verify(const tw_graph *g)
     verifier x = {(tw_graph *)(uintptr_t)g, tw_alloc_zero(g->values + 1, sizeof(bool))};
     if (!x.defined)
         return TW_ERR_MEMORY;
-    tw_status status = verify_block(&x, g->body);
+    tw_status status = g->failed == TW_OK ? verify_block(&x, g->body) : g->failed;
     tw_free(x.defined);
     return status;
 }

@@ -63,6 +63,8 @@ static tw_tensor *block_forward(const tw_gpt *m, const tw_gpt_block *b, tw_tenso
 
 tw_tensor *tw_gpt_logits(tw_gpt *m, tw_tensor *tokens, bool training)
 {
+    if (tw_tensor_status(tokens) != TW_OK)
+        return tokens;
     int64_t time = tw_size(tokens, 1);
     if (tw_rank(tokens) != 2 || time > m->config.context)
         return tw_tensor_failed(tw_error(

@@ -25,6 +25,8 @@ static tw_kernel *find(tw_hash key)
 /* If another thread was faster, its kernel is the one that counts. */
 static void publish(tw_hash key, tw_kernel **kernel)
 {
+    tw_error_state before;
+    tw_error_save(&before);
     tw_os_lock_take(lock);
     if (!kernels)
         kernels = tw_map_create();
@@ -36,15 +38,17 @@ static void publish(tw_hash key, tw_kernel **kernel)
     } else if (kernels && tw_map_put(kernels, key, *kernel)) {
         tw_kernel_retain(*kernel);
     }
-    tw_error_clear(); /* without memory for the table it is only not shared */
+    tw_error_restore(&before); /* without memory for the table it is only not shared */
     tw_os_lock_release(lock);
 }
 
 tw_status tw_kernel_get(const tw_graph *program, bool may_compile, tw_kernel **kernel, tw_kernel_origin *origin)
 {
-    tw_hash key = tw_hash_u64(tw_graph_hash(program), tw_env_on("TW_EXACT")); /* which changes the code */
+    tw_hash key;
     if (!lock)
         return tw_error(TW_ERR_MEMORY, "kernels: out of memory at start-up");
+    TW_TRY(tw_graph_hash(program, &key));
+    key = tw_hash_u64(key, tw_env_on("TW_EXACT")); /* which changes the code */
     *origin = TW_KERNEL_SHARED;
     if ((*kernel = find(key)))
         return TW_OK;
@@ -55,6 +59,16 @@ tw_status tw_kernel_get(const tw_graph *program, bool may_compile, tw_kernel **k
            (double)(tw_os_now_ns() - start) * 1e-6, program->name);
     publish(key, kernel);
     return TW_OK;
+}
+
+int64_t tw_kernels_loaded(void)
+{
+    if (!lock)
+        return 0;
+    tw_os_lock_take(lock);
+    int64_t count = kernels ? (int64_t)tw_map_count(kernels) : 0;
+    tw_os_lock_release(lock);
+    return count;
 }
 
 /* A new table takes what stays. If there is no memory for it, nothing does. */
@@ -83,8 +97,10 @@ void tw_kernels_forget_unused(void)
 {
     if (!lock)
         return;
+    tw_error_state before;
+    tw_error_save(&before);
     tw_os_lock_take(lock);
     keep(true, tw_map_create());
-    tw_error_clear();
+    tw_error_restore(&before);
     tw_os_lock_release(lock);
 }

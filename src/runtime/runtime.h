@@ -29,7 +29,8 @@ typedef struct tw_executable {
 /* Kernels by program, shared by all plans: kernels.c. The caller releases the kernel; thread-safe. */
 typedef enum { TW_KERNEL_SHARED, TW_KERNEL_FROM_DISK, TW_KERNEL_COMPILED } tw_kernel_origin;
 tw_status tw_kernel_get(const tw_graph *program, bool may_compile, tw_kernel **kernel, tw_kernel_origin *origin);
-void tw_kernels_forget(void); /* plans keep those that they have */
+int64_t tw_kernels_loaded(void); /* in the table */
+void tw_kernels_forget(void);    /* plans keep those that they have */
 void tw_kernels_forget_unused(void);
 
 /* Gets the plan's kernels, on several threads where there are cores. Takes over the plan (also on failure).

@@ -296,7 +296,7 @@ emitted tw_emit_load_stored(emitter *e, const tw_value *v, const tw_index *const
 void tw_emit_store(emitter *e, const tw_value *v, const tw_index *const *at, emitted x)
 {
     emitted where = address(e, v, at, true);
-    if (!where.v || !x.v)
+    if (!where.v || !x.v || e->status != TW_OK) /* what is missing in a sum counts as nothing */
         return;
     emitted mask = both(e, e->condition, tail_mask(e, where.set));
     if ((x.set | mask.set) & ~where.set) {

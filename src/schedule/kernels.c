@@ -602,8 +602,9 @@ tw_status tw_schedule_emit(scheduler *s, int number, tw_plan *plan, tw_plan_kern
     TW_TRY(tw_pass_dce(&e.g, &changed));
     TW_TRY(trace_contents(&e, number, &t));
     TW_TRY(describe(&e, &t, plan, kernel));
-    e.g->name = tw_arena_text(e.g->arena, "%s", kernel->name);
-    kernel->hash = tw_graph_hash(e.g);
+    if (!(e.g->name = tw_arena_text(e.g->arena, "%s", kernel->name)))
+        return TW_ERR_MEMORY;
+    TW_TRY(tw_graph_hash(e.g, &kernel->hash));
     *launch = (tw_plan_launch){.arguments = e.buffers,
                                .grid = {programs, 1, 1},
                                .reads = e.reads,

@@ -31,11 +31,12 @@ static target *target_of(walk *w, tape_node *node, tw_tensor *leaf)
     size_t at = (size_t)(uintptr_t)tw_map_get(w->place, key);
     if (at)
         return &w->targets.data[at - 1];
-    if (!tw_vec_push(&w->targets, (target){node, leaf, NULL}) ||
-        !tw_map_put(w->place, key, (void *)(uintptr_t)w->targets.count))
+    if (!tw_vec_push(&w->targets, (target){node, leaf, NULL}))
         return NULL;
     if (node)
         node->references++;
+    if (!tw_map_put(w->place, key, (void *)(uintptr_t)w->targets.count))
+        return NULL;
     return &w->targets.data[w->targets.count - 1];
 }
 

@@ -192,7 +192,7 @@ tw_status tw_segment_flush_into(const char *reason, tw_segment_sink *sink, void 
     results r = {0};
     if (!s)
         return TW_ERR_MEMORY;
-    if (s->running || (s->pending.count == 0 && !sink))
+    if (s->running || (s->pending.count == 0 && s->inputs.count == 0 && !sink))
         return TW_OK;
     s->running = true;
     tw_status status = separate_views(s);

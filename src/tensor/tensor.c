@@ -112,7 +112,8 @@ tw_tensor *tw_tensor_unowned(tw_tensor *t)
 tw_tensor *tw_tensor_failed(tw_status status)
 {
     tw_tensor *t = tw_tensor_create(TW_F32, 0, NULL);
-    t->status = status;
+    if (t != &out_of_memory)
+        t->status = status != TW_OK ? status : TW_ERR_INTERNAL;
     return t;
 }
 
@@ -307,7 +308,8 @@ int tw_rank(const tw_tensor *t)
 int64_t tw_size(const tw_tensor *t, int axis)
 {
     if (axis < -t->rank || axis >= t->rank) {
-        tw_error(TW_ERR_AXIS, "size: axis %d of a tensor with %d dimensions", axis, t->rank);
+        if (t->status == TW_OK)
+            tw_error(TW_ERR_AXIS, "size: axis %d of a tensor with %d dimensions", axis, t->rank);
         return -1;
     }
     return t->shape[axis < 0 ? axis + t->rank : axis];

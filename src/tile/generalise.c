@@ -73,12 +73,14 @@ static tw_hash skeleton(const tw_block *block, tw_hash h, uint32_t *place, uint3
     return tw_hash_u64(h, 0xb10c);
 }
 
-tw_hash tw_tile_skeleton(const tw_graph *program)
+tw_status tw_tile_skeleton(const tw_graph *program, tw_hash *hash)
 {
     uint32_t next = 0, *place = tw_alloc_zero(program->values + 1, sizeof *place);
-    tw_hash h = place ? skeleton(program->body, tw_key(1), place, &next) : (tw_hash){0, 0};
+    if (!place)
+        return TW_ERR_MEMORY;
+    *hash = skeleton(program->body, tw_key(1), place, &next);
     tw_free(place);
-    return h;
+    return TW_OK;
 }
 
 /* ---- numbers ---- */
@@ -265,10 +267,9 @@ tw_graph *tw_tile_generalise(const tw_graph *a, const tw_graph *b)
 {
     merger m;
     bool fine = begin(&m, a, b) && (m.g = tw_graph_create(&tw_tile_table));
-    tw_error_clear();
     fine = fine && merge_block(&m, a->body, b->body);
     if (fine)
-        m.g->name = tw_arena_text(m.g->arena, "%s", a->name);
+        fine = (m.g->name = tw_arena_text(m.g->arena, "%s", a->name)) != NULL && m.g->failed == TW_OK;
     end(&m);
     if (fine)
         return m.g;

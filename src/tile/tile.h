@@ -27,7 +27,8 @@ tw_value *tw_tile_atan2(tw_graph *g, tw_value *y, tw_value *x);
 tw_value *tw_tile_philox_bits(tw_graph *g, tw_value *key, tw_value *counter, int64_t stream, tw_value *element);
 
 /* ---- one program for many sizes: generalise.c ---- `a` may be general already; `b` has numbers only */
-tw_hash tw_tile_skeleton(const tw_graph *program); /* equal for programs that differ in sizes and constants only */
+/* Equal for programs that differ in sizes and constants only. */
+tw_status tw_tile_skeleton(const tw_graph *program, tw_hash *hash);
 /* The least general program that both are instances of; NULL: there is none (or no memory). */
 tw_graph *tw_tile_generalise(const tw_graph *a, const tw_graph *b);
 /* Is `b` an instance of `general`? Then word[k] is what its symbol k stands for (room for all of its symbols). */

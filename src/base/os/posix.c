@@ -10,6 +10,7 @@
 #endif
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -164,19 +165,21 @@ static void free_writer(tw_os_writer *w)
     tw_free(w);
 }
 
+/* Not mkstemp, whose files only their owner may read: the umask is the user's, and can't be read without setting it for
+ * all threads. */
 static tw_status open_temporary(tw_os_writer *w, size_t room)
 {
+    enum { TRIES = 100 };
+    static _Atomic unsigned next;
     struct stat info;
     if (stat(w->path, &info) == 0 && S_ISDIR(info.st_mode))
         return tw_error(TW_ERR_IO, "cannot write %s: it is a folder; expected a file", w->path);
-    snprintf(w->temporary, room, "%s.tmp.XXXXXX", w->path);
-    w->fd = mkostemp(w->temporary, O_CLOEXEC);
-    if (w->fd < 0)
-        return refused("cannot write beside", w->path);
-    mode_t mask = umask(0);
-    umask(mask);
-    fchmod(w->fd, 0666 & ~mask);
-    return TW_OK;
+    for (int i = 0; i < TRIES && w->fd < 0 && (i == 0 || errno == EEXIST); i++) {
+        unsigned long long unique = (tw_os_now_ns() ^ (uint64_t)getpid() << 40) + atomic_fetch_add(&next, 1);
+        snprintf(w->temporary, room, "%s.tmp.%016llx", w->path, unique);
+        w->fd = open(w->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    }
+    return w->fd >= 0 ? TW_OK : refused("cannot write beside", w->path);
 }
 
 tw_status tw_os_writer_open(const char *path, tw_os_writer **writer)
@@ -185,7 +188,7 @@ tw_status tw_os_writer_open(const char *path, tw_os_writer **writer)
     *writer = NULL;
     if (!w)
         return TW_ERR_MEMORY;
-    size_t room = strlen(path) + 16;
+    size_t room = strlen(path) + sizeof ".tmp.0123456789abcdef";
     struct stat info;
     bool replaced = stat(path, &info) != 0 || S_ISREG(info.st_mode) || S_ISDIR(info.st_mode);
     w->fd = -1;

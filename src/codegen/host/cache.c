@@ -21,15 +21,18 @@ typedef struct entry_header {
 
 static const char MAGIC[8] = "TWOBJ01";
 
-tw_hash tw_cache_key(const tw_graph *program)
+tw_status tw_cache_key(const tw_graph *program, tw_hash *key)
 {
     unsigned major, minor, patch;
+    tw_hash h;
+    TW_TRY(tw_graph_hash(program, &h));
     LLVMGetVersion(&major, &minor, &patch);
-    tw_hash h = tw_hash_u64(tw_graph_hash(program), (uint64_t)major << 32 | minor << 16 | patch);
+    h = tw_hash_u64(h, (uint64_t)major << 32 | minor << 16 | patch);
     h = tw_hash_bytes(h, tw_codegen_sources, strlen(tw_codegen_sources));
     h = tw_hash_u64(h, tw_env_on("TW_EXACT"));
     const char *cpu = tw_host_target_get()->cpu, *features = tw_host_features();
-    return tw_hash_bytes(tw_hash_bytes(h, cpu, strlen(cpu)), features, strlen(features));
+    *key = tw_hash_bytes(tw_hash_bytes(h, cpu, strlen(cpu)), features, strlen(features));
+    return TW_OK;
 }
 
 static bool path_of(tw_hash key, char *path, size_t room)
@@ -49,9 +52,11 @@ bool tw_cache_read(tw_hash key, void **object, size_t *bytes)
     void *data = NULL;
     size_t count = 0;
     entry_header h;
+    tw_error_state before;
+    tw_error_save(&before);
     *object = NULL;
     if (!path_of(key, path, sizeof path) || tw_os_read_file(path, MOST_BYTES, &data, &count) != TW_OK) {
-        tw_error_clear();
+        tw_error_restore(&before);
         return false;
     }
     bool good = count >= sizeof h;
@@ -67,6 +72,7 @@ bool tw_cache_read(tw_hash key, void **object, size_t *bytes)
         tw_say(TW_LOG_CACHE, "%s is not a good entry: compiling again", path);
     }
     tw_free(data);
+    tw_error_restore(&before);
     return *object != NULL;
 }
 
@@ -74,6 +80,8 @@ void tw_cache_write(tw_hash key, const void *object, size_t bytes)
 {
     char path[4096], folder[3072];
     tw_os_writer *w = NULL;
+    tw_error_state before;
+    tw_error_save(&before);
     entry_header h = {.key = key, .bytes = bytes, .sum = tw_hash_bytes(key, object, bytes)};
     memcpy(h.magic, MAGIC, sizeof MAGIC);
     bool fine = path_of(key, path, sizeof path) && tw_os_cache_folder(folder, sizeof folder) == TW_OK &&
@@ -88,6 +96,6 @@ void tw_cache_write(tw_hash key, const void *object, size_t bytes)
         tw_say(TW_LOG_CACHE, "%s keeps a new kernel of %zu bytes", path, bytes);
     } else {
         tw_say(TW_LOG_CACHE, "not cached: %s", tw_error_message());
-        tw_error_clear();
     }
+    tw_error_restore(&before);
 }

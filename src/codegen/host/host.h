@@ -14,7 +14,7 @@ const char *tw_host_features(void);
 tw_status tw_host_load_module(LLVMModuleRef module, tw_kernel **kernel);
 
 /* The disk cache: object files by key. All failures only cost the cache. */
-tw_hash tw_cache_key(const tw_graph *program);
+tw_status tw_cache_key(const tw_graph *program, tw_hash *key);
 bool tw_cache_read(tw_hash key, void **object, size_t *bytes); /* tw_free the object */
 void tw_cache_write(tw_hash key, const void *object, size_t bytes);
 

@@ -241,7 +241,9 @@ static tw_status load_cached(tw_hash key, tw_kernel **kernel)
 
 tw_status tw_host_load(const tw_graph *program, tw_kernel **kernel)
 {
-    tw_status status = load_cached(tw_cache_key(program), kernel);
+    tw_hash key;
+    TW_TRY(tw_cache_key(program, &key));
+    tw_status status = load_cached(key, kernel);
     return status == TW_ERR_UNSUPPORTED ? tw_error(status, "host: kernel %s is not in the cache", program->name)
                                         : status;
 }
@@ -249,12 +251,15 @@ tw_status tw_host_load(const tw_graph *program, tw_kernel **kernel)
 tw_status tw_host_compile(const tw_graph *program, tw_kernel **kernel)
 {
     LLVMMemoryBufferRef object = NULL;
-    tw_hash key = tw_cache_key(program);
+    tw_hash key;
+    TW_TRY(tw_cache_key(program, &key));
     bool look = tw_log_on(TW_LOG_LLVM) || tw_log_on(TW_LOG_ASM); /* a cached kernel would show neither */
+    tw_error_state before;
+    tw_error_save(&before);
     tw_status status = look ? TW_ERR_UNSUPPORTED : load_cached(key, kernel);
     if (status != TW_ERR_UNSUPPORTED)
         return status;
-    tw_error_clear(); /* whatever was wrong with a cached one: compile */
+    tw_error_restore(&before); /* whatever was wrong with a cached one: compile */
     TW_TRY(make_object(program, LLVMObjectFile, &object));
     tw_cache_write(key, LLVMGetBufferStart(object), LLVMGetBufferSize(object));
     return load(object, false, kernel);
