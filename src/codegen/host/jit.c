@@ -42,6 +42,12 @@ static void start_jit(void)
     }
 }
 
+static tw_status need_jit(void)
+{
+    tw_os_once(&once, start_jit);
+    return jit ? TW_OK : tw_error(TW_ERR_INTERNAL, "host: the JIT could not be started");
+}
+
 /* ---- IR to object ---- */
 
 static tw_status optimise(LLVMModuleRef module, LLVMTargetMachineRef machine)
@@ -209,11 +215,11 @@ static tw_status load(LLVMMemoryBufferRef object, bool cached, tw_kernel **kerne
 tw_status tw_host_load_module(LLVMModuleRef module, tw_kernel **kernel)
 {
     LLVMMemoryBufferRef object = NULL;
-    tw_os_once(&once, start_jit);
-    LLVMTargetMachineRef machine = jit ? tw_host_machine() : NULL;
     *kernel = NULL;
+    TW_TRY(need_jit());
+    LLVMTargetMachineRef machine = tw_host_machine();
     if (!machine)
-        return jit ? tw_error_code() : tw_error(TW_ERR_INTERNAL, "host: the JIT could not be started");
+        return tw_error_code();
     tw_status status = optimise(module, machine);
     if (status == TW_OK)
         status = emit(module, machine, LLVMObjectFile, &object);
@@ -226,9 +232,7 @@ static tw_status load_cached(tw_hash key, tw_kernel **kernel)
     void *bytes = NULL;
     size_t count = 0;
     *kernel = NULL;
-    tw_os_once(&once, start_jit);
-    if (!jit)
-        return tw_error(TW_ERR_INTERNAL, "host: the JIT could not be started");
+    TW_TRY(need_jit());
     if (!tw_cache_read(key, &bytes, &count))
         return TW_ERR_UNSUPPORTED;
     LLVMMemoryBufferRef object = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, count, "cached");
@@ -252,6 +256,7 @@ static tw_status compile(const tw_graph *program, tw_kernel **kernel)
     if (status != TW_ERR_UNSUPPORTED)
         return status;
     tw_error_clear(); /* whatever was wrong with a cached one: compile */
+    TW_TRY(need_jit());
     TW_TRY(make_object(program, LLVMObjectFile, &object));
     tw_cache_write(key, LLVMGetBufferStart(object), LLVMGetBufferSize(object));
     return load(object, false, kernel);
