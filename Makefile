@@ -8,11 +8,12 @@ SEED ?= 1
 SECONDS ?= 600
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo build test check-random check-kernels fuzz bench lint format check-sanitize docs install clean
+.PHONY: help demo build test check-random check-kernels fuzz fuzz-machine bench lint format check-sanitize docs install clean
 help:
 	@echo "make demo            set up, build, train a GPT on the King James text, print a sample"
 	@echo "make test            set up, build, run the tests"
 	@echo "make fuzz            libFuzzer on the tile language's front end (SECONDS=$(SECONDS))"
+	@echo "make fuzz-machine    libFuzzer on machine descriptions, tables and expressions (SECONDS=$(SECONDS))"
 	@echo "make check-random    random graphs against the reference (GRAPHS=$(GRAPHS), SEED=$(SEED))"
 	@echo "make check-kernels   random kernels, interpreted and compiled (KERNELS=$(KERNELS), SEED=$(SEED))"
 	@echo "make bench SUITE=s   benchmarks beside PyTorch (train); rows go to bench/results/"
@@ -37,13 +38,23 @@ test: build
 	@tools/setup.sh tests
 	@python3 tools/run_tests.py $(BUILD)
 
-fuzz:
+$(BUILD)-fuzz/build.ninja:
 	@tools/setup.sh fuzz
-	@[ -e $(BUILD)-fuzz/build.ninja ] || CC=clang-19 meson setup $(BUILD)-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false \
-	    -Dc_args=-fsanitize=fuzzer-no-link >/dev/null
+	@CC=clang-19 meson setup $(BUILD)-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link >/dev/null
+
+fuzz: $(BUILD)-fuzz/build.ninja
 	@ninja -C $(BUILD)-fuzz --quiet tests/tile/fuzz_lang
 	@mkdir -p $(BUILD)-fuzz/corpus && cp tests/tile/*.py tests/tile/lang/*.txt src/tile/lang/prelude.py $(BUILD)-fuzz/corpus/
 	@$(BUILD)-fuzz/tests/tile/fuzz_lang -max_total_time=$(SECONDS) -max_len=6000 -timeout=20 -rss_limit_mb=4096 $(BUILD)-fuzz/corpus
+
+# The corpus is the descriptions cut into pieces of a hundred lines, and the heads of the tables.
+fuzz-machine: $(BUILD)-fuzz/build.ninja
+	@ninja -C $(BUILD)-fuzz --quiet tests/machine/fuzz_descriptions
+	@mkdir -p $(BUILD)-fuzz/corpus-machine
+	@for f in data/machine/*.machine; do split -l 100 $$f $(BUILD)-fuzz/corpus-machine/$$(basename $$f).; done
+	@for f in data/machine/*.tsv; do head -40 $$f >$(BUILD)-fuzz/corpus-machine/$$(basename $$f); done
+	@$(BUILD)-fuzz/tests/machine/fuzz_descriptions -max_total_time=$(SECONDS) -max_len=8000 -timeout=20 -rss_limit_mb=4096 \
+	    $(BUILD)-fuzz/corpus-machine
 
 check-random: build
 	@printf '%s\n' bits gradients again inplace compiled simplify | \
@@ -78,7 +89,8 @@ docs: build
 	@python3 tools/tile_docs.py
 
 install: build
-	@meson configure $(BUILD) -Dprefix="$(PREFIX)"
+	@[ "$$(cat $(BUILD)/prefix 2>/dev/null || echo /usr/local)" = "$(PREFIX)" ] || \
+	    { meson configure $(BUILD) -Dprefix="$(PREFIX)" && echo "$(PREFIX)" >$(BUILD)/prefix; }
 	@ninja -C $(BUILD) -j $(JOBS) --quiet >$(BUILD)/install.log || { cat $(BUILD)/install.log; exit 1; }
 	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild --quiet
 	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || true

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 ORDER = ["base", "ir", "ops", "tensor-hooks", "decompose", "autograd", "simplify", "rematerialise", "tile", "schedule", "codegen", "tensor", "runtime",
-         "capture", "nn", "optim", "io", "explain", "cli"]
+         "capture", "nn", "optim", "io", "explain", "machine", "cli"]
 
 
 def main():

@@ -52,6 +52,8 @@ void manual_print_command(const command_line *c);
 void manual_settings(FILE *to); /* environment variables, for tw --help */
 
 int cmd_train(int argc, char **argv);
+int cmd_plan(int argc, char **argv);
+int cmd_machine(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_opt(int argc, char **argv);

@@ -11,6 +11,8 @@ static const cli_command commands[] = {
     {"run", "run a graph that is written as text", cmd_run},
     {"opt", "apply passes to a graph that is written as text", cmd_opt},
     {"tile", "parse, compile, run, check and step kernels of the tile language", cmd_tile},
+    {"plan", "the best parallel plan of a model on a machine, and what it costs", cmd_plan},
+    {"machine", "descriptions of chips, links and machines: list, show, check", cmd_machine},
     {"ops", "list the operations", cmd_ops},
     {"devices", "say what this machine offers", cmd_devices},
 };

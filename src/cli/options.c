@@ -147,7 +147,8 @@ void cli_print_arguments(const command_line *c)
 {
     printf("%s", c->count ? " [options]" : "");
     if (c->operand)
-        printf(" %s%s%s%s", c->least ? "" : "[", c->operand, c->most > 1 ? "..." : "", c->least ? "" : "]");
+        printf(" %s%s%s%s", c->least ? "" : "[", c->operand, c->most > 1 && !strchr(c->operand, ' ') ? "..." : "",
+               c->least ? "" : "]");
 }
 
 static void print_help(const command_line *c)

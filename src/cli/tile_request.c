@@ -89,7 +89,7 @@ static int request_options(tile_request *r, bool run, text_list *args, text_list
          OPTION_LIST, args, 0, 0},
         {"--grid", "X,Y,Z", "how many program instances (1)", OPTION_TEXT, grid, 0, 0},
         {"--flops", "N", "floating-point operations of one launch (tw tile bench says GFLOP/s then)", OPTION_FLOAT,
-         &r->flops, 0, 0},
+         &r->flops, 0, 1e18},
         {"--interpret", NULL, "by the interpreter, not compiled", OPTION_FLAG, &r->interpret, 0, 0},
         {"--general", NULL, "compiled without what is known of the arguments (strides of 1, shared arrays)",
          OPTION_FLAG, &r->general, 0, 0},

@@ -15,7 +15,7 @@ os.environ["TRITON_INTERPRET"] = "1"
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-B, PROGRAMS = 16, 3
+B, PROGRAMS = 64, 3  # several vectors of any machine
 HEAD = "import triton\nimport triton.language as tl\n\n\n"
 HELPERS = '''@triton.jit
 def choose(a, b, KIND: tl.constexpr):

@@ -8,7 +8,7 @@
 #include "runtime/launch.h"
 #include "tile/interpret.h"
 
-enum { BLOCK = 16, PROGRAMS = 3, POINTERS = 8, ROOM = 1 << 14, GUARD = 64 };
+enum { BLOCK = 64, PROGRAMS = 3, POINTERS = 8, ROOM = 1 << 14, GUARD = 64 };
 
 static const struct {
     const char *name, *type;
@@ -92,7 +92,7 @@ static bool same_both_ways(tw_lang *lang, const char *kernel)
     for (int i = 0; i < POINTERS; i++)
         args[i] = (tw_lang_arg){pointer[i].name, TW_LANG_ARG_POINTER, pointer[i].type, NULL};
     args[POINTERS] = (tw_lang_arg){"n", TW_LANG_ARG_SCALAR, "i32", NULL};
-    args[POINTERS + 1] = (tw_lang_arg){"B", TW_LANG_ARG_CONSTANT, "16", NULL};
+    args[POINTERS + 1] = (tw_lang_arg){"B", TW_LANG_ARG_CONSTANT, "64", NULL};
     if (tw_lang_compile(lang, kernel, args, POINTERS + 2, 0, &p) != TW_OK) {
         printf("%s: %s\n", kernel, tw_error_message());
         return false;

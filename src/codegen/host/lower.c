@@ -193,14 +193,22 @@ static void flush(cg *x, statements *s)
     s->stores = 0;
 }
 
+/* Stores that may meet are carried out one after the other, unless they meet element by element. */
+static bool meets(cg *x, const statements *s, const tw_op *op)
+{
+    for (int i = 0; i < s->stores; i++)
+        if (cg_must_part(x, s->store[i], op))
+            return true;
+    return false;
+}
+
 static void add_store(cg *x, statements *s, const tw_op *op)
 {
     const tw_type *t = &op->operand[0]->type;
     bool fits = s->stores == 0 || (cg_same_shape(t, &s->store[0]->operand[0]->type) && t->rank <= 2);
     if (s->dot)
         fits = t->rank == 2 && !memcmp(t->dims, s->dot->result[0].type.dims, 2 * sizeof *t->dims);
-    fits = fits && s->stores < MOST_PENDING;
-    if (!fits)
+    if (!fits || s->stores == MOST_PENDING || meets(x, s, op))
         flush(x, s);
     s->store[s->stores++] = op;
 }

@@ -50,6 +50,7 @@ typedef struct value_state {
     bool deferred;         /* a product that waits for its stores */
     int8_t rare;           /* a select: 1 with a branch around its first arm, -1 without; 0: not known yet */
     int32_t cost;          /* operations in its cone */
+    int32_t looked[2];     /* by order.c: in which round it was looked at, in step or not */
     int32_t hoisted, rest; /* by cg_hoist: in which round it was looked at, and what it found */
 } value_state;
 
@@ -95,6 +96,7 @@ typedef struct cg {
     block_size *block; /* of scratch memory, one after another */
     int blocks, block_room;
     LLVMValueRef scratch_used; /* bytes so far, in the entry block */
+    int looking;               /* round of order.c */
     int hoisting;              /* round of cg_hoist */
     bool *probed;              /* not NULL: loads only say whether they are of neighbours */
     LLVMValueRef tail;         /* <W x i1>: active lanes of a last, partial vector; NULL: all */
@@ -132,7 +134,8 @@ void cg_if(cg *x, const tw_op *op);
 bool cg_writes(const tw_op *op);                                   /* user memory, itself or in a region */
 bool cg_may_alias(const tw_value *pointer, const tw_value *other); /* tiles or scalars of pointers */
 void cg_order_loads(cg *x, const tw_block *block);
-bool cg_may_wait(const cg *x, const tw_op *dot); /* until its stores are looped over */
+bool cg_must_part(cg *x, const tw_op *first, const tw_op *second); /* stores; else they may be one loop */
+bool cg_may_wait(cg *x, const tw_op *dot);                         /* until its stores are looped over */
 
 /* ---- sizes.c ---- */
 LLVMValueRef cg_size(cg *x, tw_dim d); /* as i64: a constant, or made from the program's symbols */

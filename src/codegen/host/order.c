@@ -165,27 +165,47 @@ void cg_order_loads(cg *x, const tw_block *block)
             x->state[op->result[0].id].early = overtaken(&o, op);
 }
 
-/* ---- products that wait for their stores ---- */
+/* ---- what waits ---- stores that are looped over together, products that wait for their stores */
 
-/* Does the evaluation of v, when asked, read what the pointer points to? */
-static bool reads(const cg *x, const tw_value *v, const tw_value *pointer, int depth)
+/* Does the evaluation of v, vector by vector, read what a store through `pointer` has written by then? Not where each
+ * element is read at the index at which it is written: a group reads all of an index before it writes there. */
+static bool reads_from(cg *x, const tw_value *v, const tw_value *pointer, bool in_step)
 {
     const tw_op *op = v ? v->def : NULL;
     if (!op || !waits(op) || x->state[v->id].memory)
         return false;
-    if (depth == 0 || (op->code == TW_T_LOAD && cg_may_alias(op->operand[0], pointer)))
+    if (x->state[v->id].looked[in_step] == x->looking)
+        return false;
+    x->state[v->id].looked[in_step] = x->looking;
+    if (op->code == TW_T_LOAD && cg_may_alias(op->operand[0], pointer) && !(in_step && op->operand[0] == pointer))
         return true;
+    in_step = in_step && (op->info->class == TW_CLASS_POINTWISE || op->code == TW_T_LOAD);
     for (uint32_t i = 0; i < op->operands; i++)
-        if (reads(x, op->operand[i], pointer, depth - 1))
+        if (reads_from(x, op->operand[i], pointer, in_step))
             return true;
     return false;
 }
 
-bool cg_may_wait(const cg *x, const tw_op *dot)
+static bool reads_written(cg *x, const tw_op *op, const tw_value *pointer, bool in_step)
+{
+    x->looking++;
+    for (uint32_t i = 0; i < op->operands; i++)
+        if (reads_from(x, op->operand[i], pointer, in_step))
+            return true;
+    return false;
+}
+
+bool cg_must_part(cg *x, const tw_op *first, const tw_op *second)
+{
+    const tw_value *pointer = second->operand[0];
+    return (first->operand[0] != pointer && cg_may_alias(first->operand[0], pointer)) ||
+           reads_written(x, first, pointer, true);
+}
+
+bool cg_may_wait(cg *x, const tw_op *dot)
 {
     for (const tw_op *op = dot->next; op; op = op->next)
-        for (uint32_t i = 0; i < dot->operands && op->code == TW_T_STORE; i++)
-            if (reads(x, dot->operand[i], op->operand[0], MOST_DEPTH / 2))
-                return false;
+        if (op->code == TW_T_STORE && reads_written(x, dot, op->operand[0], false))
+            return false;
     return true;
 }
