@@ -40,7 +40,8 @@ tw_hash tw_hash_bytes(tw_hash h, const void *data, size_t bytes)
         h = tw_hash_u64(h, word);
     }
     word = 0;
-    memcpy(&word, at, bytes);
+    if (bytes) /* of nothing, data may be NULL */
+        memcpy(&word, at, bytes);
     return tw_hash_u64(tw_hash_u64(h, word), 0x5bd1e995);
 }
 
