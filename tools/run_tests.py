@@ -14,10 +14,14 @@ WITH_ARGUMENTS = [["random/check_random", "--graphs", "500", "--what", what]
 WITH_ARGUMENTS += [["TW_CHECK=1", "schedule/test_fusion"],
                    ["TW_CHECK=1", "random/check_random", "--graphs", "500", "--seed", "10000", "--what", "inplace"],
                    ["TW_CHECK=1", "random/check_random", "--graphs", "500", "--seed", "20000", "--what", "gradients"]]
+WITH_ARGUMENTS += [["TW_BACKEND=interpreter", p] for p in ("schedule/test_fusion", "tile/test_kernel", "tensor/test_tensor", "autograd/test_derivatives")]
+WITH_ARGUMENTS += [["TW_BACKEND=interpreter", "random/check_random", "--graphs", "500", "--seed", "30000", "--what", what]
+                   for what in ("compiled", "inplace", "gradients")]
 WITH_ARGUMENTS += [["tile/replay", "--mutants", "1500", "tests/tile/kernels.py", "src/tile/lang/prelude.py"]]
 
 # Scripts of the virtual environment for tests; the program tw is their first argument.
 SCRIPTS = [["tests/docs/documents.py"], ["tests/docs/commands.py"], ["tests/docs/install.py"], ["tests/cli/behaviour.py"], ["tests/random/regressions.py"],
+           ["tests/docs/excerpts.py"], ["tests/codegen/backends.py"],
            ["tests/tile/against_triton.py"], ["tests/tile/random_kernels.py", "100"], ["tests/tile/random_kernels.py", "--both", "1000", "5000"],
            ["tests/tile/command_line.py"], ["tests/tile/library_kernels.py"]]
 PYTHON = ".venv-tests/bin/python"

@@ -81,7 +81,7 @@ bool tw_vec_reserve_(void *vec, size_t element_bytes, size_t wanted);
     (tw_vec_reserve((v), (v)->count + 1) ? ((v)->data[(v)->count++] = (__VA_ARGS__), true) : false)
 #define tw_vec_free(v) (tw_free((v)->data), (v)->data = NULL, (v)->count = (v)->capacity = 0)
 
-/* ---- hash map from 128-bit keys (or 64-bit integers, or pointers) to pointers: map.c ---- */
+/* ---- hash map from 128-bit keys (or 64-bit integers, or pointers) to pointers: containers.c ---- */
 typedef struct tw_hash {
     uint64_t lo, hi;
 } tw_hash;
@@ -172,7 +172,7 @@ void tw_copy_from_strides(void *to, const void *from, int rank, const int64_t *s
 void tw_copy_to_strides(void *to, const void *from, int rank, const int64_t *shape, const int64_t *stride,
                         size_t size); /* from a row-major array */
 
-/* ---- environment ---- read once, at first use: TW_EAGER, TW_CHECK, TW_EXACT, TW_THREADS, TW_CACHE_DIR, TW_CACHE ...
+/* ---- environment ---- read at each use: TW_EAGER, TW_CHECK, TW_EXACT, TW_THREADS, TW_CACHE_DIR, TW_CACHE ...
  */
 const char *tw_env(const char *name); /* NULL: unset or empty */
 bool tw_env_on(const char *name);     /* set and not "0" */

@@ -62,9 +62,16 @@ int cmd_devices(int argc, char **argv)
     if (!cli_parse(&line, argc, argv, &code))
         return code;
     const tw_host_target *t = tw_host_target_get();
+    const tw_backend *backend;
+    tw_text names = {0};
+    if (tw_backend_chosen(&backend) != TW_OK)
+        return cli_fail("devices");
     printf("host: %s, %d cores, vectors of %d bytes, %d registers%s%s%s, %.1f GiB of memory\n", t->cpu, tw_os_cores(),
            t->vector_bytes, t->vector_registers, t->fma ? ", fma" : "", t->bf16_dot ? ", bf16 dot" : "",
            t->int8_dot ? ", int8 dot" : "", (double)tw_os_memory_bytes() / (1 << 30));
     printf("threads: %d (TW_THREADS)\n", tw_num_threads());
+    tw_backend_names(&names);
+    printf("back end: %s (TW_BACKEND), of %s\n", backend->name, tw_text_string(&names));
+    tw_text_free(&names);
     return 0;
 }

@@ -10,9 +10,14 @@
 static tw_status emit_code(const tile_request *r, tw_text *text)
 {
     tw_graph *g = tw_graph_clone(r->program.graph);
-    tw_status status = g ? tw_tile_optimise(&g) : TW_ERR_MEMORY;
+    const tw_backend *backend;
+    tw_status status = g ? tw_backend_chosen(&backend) : TW_ERR_MEMORY;
     if (status == TW_OK)
-        status = tw_host_emit(g, r->emit, text);
+        status = tw_tile_optimise(&g);
+    if (status == TW_OK && !backend->emit)
+        status = tw_error(TW_ERR_UNSUPPORTED, "--emit '%s': the back end %s makes no code", r->emit, backend->name);
+    if (status == TW_OK)
+        status = backend->emit(g, r->emit, text);
     tw_graph_destroy(g);
     return status;
 }

@@ -1,54 +1,89 @@
-/* Tile program in, machine code out. One folder a target; a target is one table of functions.
+/* Tile program in, something that runs it out. A back end is one table of functions, and one folder; docs/
+ * adding-a-back-end.md says what each function has to do.
  *
- * The kernel of a tile program on the host is one function:
+ * What a back end makes of a program is a kernel, and a kernel is run by one function:
  *   buffers      one address for each pointer argument of the program, in order of the `arg` operations
  *   scalars      the values of the program's symbols (s0, s1...), then of its scalar arguments, 8 bytes each (f32 as
- * its bits) call         the grid, and who hears what the program says first, last  the linear program ids to run, of
- * call->grid[0] * [1] * [2]; axis 0 runs fastest scratch      scratch_bytes(scalars) bytes for this thread alone,
- * aligned to 64 Any split of the ids over threads gives the same bits. */
+ *                its bits)
+ *   call         the grid, and who hears what the program says
+ *   first, last  the linear program ids to run, of call->grid[0] * [1] * [2]; axis 0 runs fastest
+ *   scratch      tw_kernel_scratch_bytes(kernel, scalars) bytes for this thread alone, aligned to 64
+ * It returns when these programs are done. Several threads run parts of one launch at the same time, and any split of
+ * the ids gives the same bits. An error (of a device, or no memory) ends the launch. */
 #ifndef TW_CODEGEN_H
 #define TW_CODEGEN_H
 
+#include <stdatomic.h>
+
 #include "ir/ir.h"
+
+typedef struct tw_backend tw_backend;
+typedef struct tw_kernel tw_kernel;
 
 /* What all programs of a launch share. `say` hears of each print and assert that a program reaches: which one of the
  * program it is (from 0, in the order of the text), the program's place in the grid, its operands' elements, row-major,
- * rows padded as tw_kernel_row says. false: the instance ends here. */
-typedef struct tw_host_call {
+ * rows padded as the back end's `row` says. false: the instance ends here. Compiled code reads the fields by place: new
+ * ones go to the end. */
+typedef struct tw_kernel_call {
     int64_t grid[3];
     bool (*say)(void *user, int64_t statement, const int64_t *program, const void *const *operand);
     void *user;
-} tw_host_call;
+    const tw_kernel *kernel; /* the one that runs, for those whose code is data */
+} tw_kernel_call;
 
-typedef void tw_host_kernel_fn(void *const *buffers, const int64_t *scalars, const tw_host_call *call, int64_t first,
+typedef tw_status tw_kernel_fn(void *const *buffers, const int64_t *scalars, const tw_kernel_call *call, int64_t first,
                                int64_t last, void *scratch);
-typedef int64_t tw_host_scratch_fn(const int64_t *scalars);
+typedef int64_t tw_kernel_scratch_fn(const int64_t *scalars);
 
-typedef struct tw_kernel tw_kernel; /* loaded code; counted references */
+/* A back end's own structure begins with this; compile and load fill it in by tw_kernel_init. */
+struct tw_kernel {
+    const tw_backend *backend;
+    tw_kernel_fn *run;
+    tw_kernel_scratch_fn *scratch;
+    _Atomic int references;
+    bool from_cache;
+};
 
-/* Compiles (or takes from the disk cache) and loads a tile program for this machine. Thread-safe; the program is only
- * read. */
-tw_status tw_host_compile(const tw_graph *program, tw_kernel **kernel);
-tw_status tw_host_load(const tw_graph *program,
-                       tw_kernel **kernel); /* from the disk cache; TW_ERR_UNSUPPORTED: not there */
-tw_host_kernel_fn *tw_kernel_entry(const tw_kernel *kernel);
-int64_t tw_kernel_scratch_bytes(const tw_kernel *kernel, const int64_t *scalars);
-bool tw_kernel_from_cache(const tw_kernel *kernel);
+/* Two kernels to measure the machine with: a program of ARITHMETIC does *work operations of dtype (f32, f64, i32 or
+ * i64) without memory; one of STREAM adds a block of buffers[0] and buffers[1] (f32) into buffers[2], *work bytes in
+ * all; program i does block i. */
+typedef enum { TW_PROBE_ARITHMETIC, TW_PROBE_STREAM } tw_probe_kind;
+
+struct tw_backend {
+    const char *name; /* as TW_BACKEND has it */
+    /* Makes a kernel of a tile program, perhaps from what is kept on disk. Thread-safe; the program is only read. */
+    tw_status (*compile)(const tw_graph *program, tw_kernel **kernel);
+    /* Only from what is kept on disk, or TW_ERR_UNSUPPORTED; NULL: nothing is kept. */
+    tw_status (*load)(const tw_graph *program, tw_kernel **kernel);
+    void (*unload)(tw_kernel *kernel); /* nobody has it any more */
+    /* Of a tile that is handed to `say`: elements from row to row; NULL: rows aren't padded. */
+    int64_t (*row)(int64_t elements);
+    /* The text of one stage, for `tw tile compile --emit`; NULL: there are none. */
+    tw_status (*emit)(const tw_graph *program, const char *stage, tw_text *out);
+    /* NULL: what tile programs reach is what the machine can do (probe.c). */
+    tw_status (*probe)(tw_probe_kind kind, tw_dtype dtype, tw_kernel **kernel, int64_t *work);
+};
+
+extern const tw_backend tw_host_backend, tw_interpreter_backend;
+
+/* ---- backend.c ---- */
+tw_status tw_backend_chosen(const tw_backend **backend); /* by TW_BACKEND; the host where it says nothing */
+void tw_backend_names(tw_text *out);                     /* all of them, with commas between */
+
+void tw_kernel_init(tw_kernel *kernel, const tw_backend *backend, tw_kernel_fn *run, tw_kernel_scratch_fn *scratch);
 void tw_kernel_retain(tw_kernel *kernel);
 void tw_kernel_release(tw_kernel *kernel);
 bool tw_kernel_shared(const tw_kernel *kernel); /* has more than one owner */
-int64_t tw_kernel_row(int64_t elements);        /* of a tile that is handed to `say`: elements from row to row */
+static inline int64_t tw_kernel_scratch_bytes(const tw_kernel *kernel, const int64_t *scalars)
+{
+    return kernel->scratch(scalars);
+}
 
-/* The text of one stage, for `tw tile` and TW_LOG: "llvm" or "asm". */
-tw_status tw_host_emit(const tw_graph *program, const char *stage, tw_text *out);
+/* ---- probe.c ---- by the back end's own probe, or by tile programs */
+tw_status tw_backend_probe(const tw_backend *backend, tw_probe_kind kind, tw_dtype dtype, tw_kernel **kernel,
+                           int64_t *work);
 
-/* Two kernels that are no tile programs, to measure the machine with: a program of ARITHMETIC does *work operations of
- * dtype (f32, f64, i32 or i64) in registers; one of STREAM adds a block of buffers[0] and buffers[1] (f32) into
- * buffers[2], *work bytes in all. */
-typedef enum { TW_PROBE_ARITHMETIC, TW_PROBE_STREAM } tw_probe_kind;
-tw_status tw_host_probe(tw_probe_kind kind, tw_dtype dtype, tw_kernel **kernel, int64_t *work);
-
-/* What the target is: for the cost model, `tw devices` and cache keys. */
+/* What the host is: for the cost model, `tw devices` and cache keys. */
 typedef struct tw_host_target {
     char cpu[64];     /* LLVM's name: "znver4" */
     int vector_bytes; /* of the widest useful register: 64, 32 or 16 */

@@ -1,5 +1,5 @@
 /* What the order of a sum does to it: half a unit in the last place of every partial result, in the order that a kernel
- * has (docs/contract.md, "reduce" and "dot"): the last axis in 64 partials that are added by halving, any other axis
+ * has (docs/architecture.md, "Orders"): the last axis in 64 partials that are added by halving, any other axis
  * from its first element on. f16 and bf16 are summed in f32 and rounded once. f64 is summed in double by the reference
  * too, in its own order: both may be off. */
 #include <math.h>

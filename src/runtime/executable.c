@@ -59,12 +59,8 @@ tw_status tw_executable_create(tw_plan *plan, bool may_compile, tw_executable **
     size_t kernels = (size_t)plan->kernels + 1;
     e->plan = plan;
     e->kernel = tw_alloc_zero(kernels, sizeof *e->kernel);
-    e->entry = tw_alloc_zero(kernels, sizeof *e->entry);
     e->ns = tw_alloc_zero((size_t)plan->launches + 1, sizeof *e->ns);
-    tw_status status = e->kernel && e->entry && e->ns ? compile_all(e, may_compile) : TW_ERR_MEMORY;
-    for (int i = 0; i < plan->kernels && status == TW_OK; i++) {
-        e->entry[i] = tw_kernel_entry(e->kernel[i]);
-    }
+    tw_status status = e->kernel && e->ns ? compile_all(e, may_compile) : TW_ERR_MEMORY;
     for (int l = 0; l < plan->launches && status == TW_OK; l++) {
         int64_t bytes = tw_kernel_scratch_bytes(e->kernel[plan->launch[l].kernel], plan->launch[l].scalar);
         e->scratch_bytes = TW_MAX(e->scratch_bytes, bytes);
@@ -108,7 +104,6 @@ void tw_executable_destroy(tw_executable *e)
     for (int i = 0; e->kernel && i < e->plan->kernels; i++)
         tw_kernel_release(e->kernel[i]);
     tw_free(e->kernel);
-    tw_free(e->entry);
     tw_free(e->ns);
     tw_free(e->span);
     tw_plan_destroy(e->plan);

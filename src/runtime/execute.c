@@ -73,6 +73,21 @@ typedef struct progress {
 } progress;
 enum { RUNNING, SOMEBODY_SLEEPS, FINISHED };
 
+/* The first error of any thread; from then on launches only count their programs. */
+typedef struct failure {
+    _Atomic bool any;
+    tw_status status;
+    char message[512];
+} failure;
+
+static void note(failure *f, tw_status status)
+{
+    if (status == TW_OK || atomic_exchange(&f->any, true))
+        return;
+    f->status = status;
+    snprintf(f->message, sizeof f->message, "%s", tw_error_message());
+}
+
 /* What all threads of a run share. */
 typedef struct run {
     const tw_executable *e;
@@ -81,6 +96,7 @@ typedef struct run {
     int threads;
     int64_t scratch_stride;
     progress *progress; /* by launch */
+    failure *failure;
     uint64_t *ns;
     tw_launch_span *span;
 } run;
@@ -89,18 +105,19 @@ typedef struct run {
 static int64_t run_launch(const run *r, int l, char *scratch)
 {
     const tw_plan_launch *launch = &r->e->plan->launch[l];
-    const tw_host_call call = {.grid = {launch->grid[0], launch->grid[1], launch->grid[2]}};
+    const tw_kernel *kernel = r->e->kernel[launch->kernel];
+    const tw_kernel_call call = {.grid = {launch->grid[0], launch->grid[1], launch->grid[2]}, .kernel = kernel};
     int64_t programs = call.grid[0] * call.grid[1] * call.grid[2];
     int64_t chunk = r->threads == 1 ? programs : TW_MAX(programs / (r->threads * CHUNKS_A_THREAD), 1);
     int64_t done = 0;
-    tw_host_kernel_fn *kernel = r->e->entry[launch->kernel];
     progress *p = &r->progress[l];
     while (true) {
         int64_t from = atomic_fetch_add_explicit(&p->next, chunk, memory_order_relaxed);
         if (from >= programs)
             return done;
         int64_t end = TW_MIN(from + chunk, programs);
-        kernel(r->buffer + r->first[l], launch->scalar, &call, from, end, scratch);
+        if (!atomic_load_explicit(&r->failure->any, memory_order_relaxed))
+            note(r->failure, kernel->run(r->buffer + r->first[l], launch->scalar, &call, from, end, scratch));
         done += end - from;
         if (atomic_fetch_add(&p->done, end - from) + end - from == programs &&
             atomic_exchange(&p->state, FINISHED) == SOMEBODY_SLEEPS)
@@ -187,6 +204,8 @@ static tw_status run_watched(const run *r, const tw_launch_watcher *watcher)
         TW_TRY(watcher->look(watcher->user, l, buffers, false));
 #pragma omp parallel num_threads(r->threads)
         run_launch(r, l, (char *)r->buffer[-1] + omp_get_thread_num() * r->scratch_stride);
+        if (atomic_load(&r->failure->any))
+            return TW_OK; /* who runs it says so */
         TW_TRY(watcher->look(watcher->user, l, buffers, true));
     }
     return TW_OK;
@@ -247,11 +266,14 @@ tw_status tw_execute_watched(tw_executable *e, void *const *inputs, void *const 
     if (status == TW_OK) {
         buffer[0] = memory.scratch;
         bind(plan, inputs, outputs, buffer + 1, first);
-        run r = {e, buffer + 1, first, threads, stride, far, timing ? e->ns : NULL, span};
+        failure failed = {.status = TW_OK};
+        run r = {e, buffer + 1, first, threads, stride, far, &failed, timing ? e->ns : NULL, span};
         if (watcher)
             status = run_watched(&r, watcher);
         else
             run_together(&r);
+        if (atomic_load(&failed.any))
+            status = tw_error(failed.status, "%s", failed.message);
         e->runs += timing && !watcher;
     }
     tw_free(buffer);

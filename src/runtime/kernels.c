@@ -44,17 +44,22 @@ static void publish(tw_hash key, tw_kernel **kernel)
 
 tw_status tw_kernel_get(const tw_graph *program, bool may_compile, tw_kernel **kernel, tw_kernel_origin *origin)
 {
+    const tw_backend *backend;
+    TW_TRY(tw_backend_chosen(&backend));
     tw_hash key;
     if (!lock)
         return tw_error(TW_ERR_MEMORY, "kernels: out of memory at start-up");
     TW_TRY(tw_graph_hash(program, &key));
     key = tw_hash_u64(key, tw_env_on("TW_EXACT")); /* which changes the code */
+    key = tw_hash_bytes(key, backend->name, strlen(backend->name));
     *origin = TW_KERNEL_SHARED;
     if ((*kernel = find(key)))
         return TW_OK;
     uint64_t start = tw_os_now_ns();
-    TW_TRY(may_compile ? tw_host_compile(program, kernel) : tw_host_load(program, kernel));
-    *origin = tw_kernel_from_cache(*kernel) ? TW_KERNEL_FROM_DISK : TW_KERNEL_COMPILED;
+    if (!may_compile && !backend->load)
+        return tw_error(TW_ERR_UNSUPPORTED, "%s: no kernels are kept", backend->name);
+    TW_TRY(may_compile ? backend->compile(program, kernel) : backend->load(program, kernel));
+    *origin = (*kernel)->from_cache ? TW_KERNEL_FROM_DISK : TW_KERNEL_COMPILED;
     tw_say(TW_LOG_TIMING, "%s in %.1f ms: %s", *origin == TW_KERNEL_COMPILED ? "compiled" : "loaded",
            (double)(tw_os_now_ns() - start) * 1e-6, program->name);
     publish(key, kernel);

@@ -23,7 +23,6 @@ typedef struct variant {
     struct variant *next;
     uint8_t known[MOST_ARGUMENTS];
     tw_kernel *kernel;
-    tw_host_kernel_fn *entry;
     int64_t scratch_bytes;
 } variant;
 
@@ -41,14 +40,16 @@ struct tw_launcher {
 /* One launch, for what its programs say. */
 typedef struct launch {
     tw_launcher *l;
-    tw_host_call call;
+    tw_kernel_call call;
     const variant *v;
     void *buffer[MOST_ARGUMENTS];
     int64_t scalar[MOST_ARGUMENTS];
     int64_t programs;
     _Atomic int64_t next;
     _Atomic bool stopped;
-    int64_t failed; /* -1: nothing */
+    int64_t failed;      /* -1: nothing */
+    _Atomic bool broken; /* the back end met an error: */
+    tw_status status;
     char message[400];
 } launch;
 
@@ -177,7 +178,6 @@ static tw_status compile(tw_launcher *l, const uint8_t *known, variant **made)
         return status;
     }
     memcpy(v->known, known, sizeof v->known);
-    v->entry = tw_kernel_entry(v->kernel);
     v->scratch_bytes = tw_kernel_scratch_bytes(v->kernel, NULL);
     *made = v;
     return TW_OK;
@@ -232,7 +232,7 @@ tw_status tw_launcher_prepare(tw_launcher *l, const int64_t *word)
 static void say_print(launch *run, const tw_op *op, const int64_t *program, const void *const *operand)
 {
     tw_text line = {0};
-    tw_tile_say_print(op, program, operand, tw_kernel_row, &line);
+    tw_tile_say_print(op, program, operand, run->v->kernel->backend->row, &line);
     tw_os_lock_take(run->l->lock);
     run->l->options.print(run->l->options.user, tw_text_string(&line));
     tw_os_lock_release(run->l->lock);
@@ -248,7 +248,7 @@ static bool say(void *user, int64_t statement, const int64_t *program, const voi
             say_print(run, op, program, operand);
         return true;
     }
-    int64_t broken = tw_tile_broken(op, operand[0], tw_kernel_row);
+    int64_t broken = tw_tile_broken(op, operand[0], run->v->kernel->backend->row);
     if (broken < 0)
         return true;
     tw_os_lock_take(run->l->lock);
@@ -268,7 +268,12 @@ static bool say(void *user, int64_t statement, const int64_t *program, const voi
 
 static void run_chunk(launch *run, int64_t first, int64_t last, char *memory)
 {
-    run->v->entry(run->buffer, run->scalar, &run->call, first, last, memory);
+    tw_status status = run->v->kernel->run(run->buffer, run->scalar, &run->call, first, last, memory);
+    if (status == TW_OK || atomic_exchange(&run->broken, true))
+        return;
+    run->status = status;
+    snprintf(run->message, sizeof run->message, "%s", tw_error_message());
+    atomic_store(&run->stopped, true);
 }
 
 static bool run_chunks(launch *run, int64_t chunk)
@@ -330,8 +335,10 @@ tw_status tw_launcher_run(tw_launcher *l, const int64_t *grid, const int64_t *wo
 {
     launch run; /* large: only what is used is set */
     run.l = l;
-    run.call = (tw_host_call){.grid = {grid[0], grid[1], grid[2]}, .say = say, .user = &run};
+    run.call = (tw_kernel_call){.grid = {grid[0], grid[1], grid[2]}, .say = say, .user = &run};
     run.failed = -1;
+    run.status = TW_ERR_VALUE; /* of an assertion */
+    atomic_init(&run.broken, false);
     atomic_init(&run.stopped, false);
     for (int i = 0; i < 3; i++)
         if (grid[i] < 0 || grid[i] > INT32_MAX)
@@ -340,6 +347,7 @@ tw_status tw_launcher_run(tw_launcher *l, const int64_t *grid, const int64_t *wo
     if (__builtin_mul_overflow(grid[0] * grid[1], grid[2], &run.programs))
         return tw_error(TW_ERR_VALUE, "a grid of too many programs");
     TW_TRY(variant_for(l, word, &run.v));
+    run.call.kernel = run.v->kernel;
     for (int i = 0, pointers = 0, scalars = 0; i < l->arguments; i++) {
         if (l->pointer[i])
             run.buffer[pointers++] = (void *)(uintptr_t)word[i];
@@ -350,5 +358,5 @@ tw_status tw_launcher_run(tw_launcher *l, const int64_t *grid, const int64_t *wo
         TW_TRY(run_all(&run));
     if (failed)
         *failed = run.failed;
-    return run.failed >= 0 ? tw_error(TW_ERR_VALUE, "%s", run.message) : TW_OK;
+    return run.failed >= 0 || atomic_load(&run.broken) ? tw_error(run.status, "%s", run.message) : TW_OK;
 }

@@ -16,25 +16,29 @@ typedef struct measurement {
     char *scratch;
     int64_t scratch_stride, programs, repeats, work; /* programs of all threads, how often, and what one does */
     int threads;
+    tw_status status;
 } measurement;
 
 /* Each thread does its own share again and again. The longest that one was busy: on a machine that others use too, how
  * late a thread wakes up for it says nothing about what it can do. */
-static double run_ns(const measurement *m)
+static double run_ns(measurement *m)
 {
-    static const tw_host_call alone = {.grid = {1, 1, 1}}; /* neither kernel asks where it is */
+    const tw_kernel_call call = {.grid = {m->programs, 1, 1}, .kernel = m->kernel};
     double longest = 1;
-    tw_host_kernel_fn *kernel = tw_kernel_entry(m->kernel);
-#pragma omp parallel num_threads(m->threads) reduction(max : longest)
+    int failed = 0;
+#pragma omp parallel num_threads(m->threads) reduction(max : longest) reduction(| : failed)
     {
         int64_t thread = omp_get_thread_num(), first = m->programs * thread / m->threads;
         int64_t last = m->programs * (thread + 1) / m->threads;
 #pragma omp barrier
         uint64_t start = tw_os_now_ns();
         for (int64_t i = 0; i < m->repeats; i++)
-            kernel(m->buffer, NULL, &alone, first, last, m->scratch + thread * m->scratch_stride);
+            failed |=
+                m->kernel->run(m->buffer, NULL, &call, first, last, m->scratch + thread * m->scratch_stride) != TW_OK;
         longest = fmax(longest, (double)(tw_os_now_ns() - start));
     }
+    if (failed)
+        m->status = tw_error(TW_ERR_INTERNAL, "limits: a probe failed");
     return longest;
 }
 
@@ -43,7 +47,7 @@ static double best_rate(measurement *m)
 {
     double best = 0;
     m->repeats = 1;
-    for (int runs = 0; runs < RUNS;) {
+    for (int runs = 0; runs < RUNS && m->status == TW_OK;) {
         double ns = run_ns(m);
         best = fmax(best, (double)(m->work * m->programs * m->repeats) / ns);
         if (ns < RUN_NS)
@@ -64,25 +68,27 @@ static bool add_scratch(measurement *m)
 static tw_status measure_arithmetic(tw_limits *l, tw_dtype dtype)
 {
     measurement m = {.threads = l->threads, .programs = l->threads};
-    TW_TRY(tw_host_probe(TW_PROBE_ARITHMETIC, dtype, &m.kernel, &m.work));
+    int64_t result; /* of tile programs; all programs write the same there */
+    m.buffer[0] = &result;
+    TW_TRY(tw_backend_probe(l->backend, TW_PROBE_ARITHMETIC, dtype, &m.kernel, &m.work));
     bool fine = add_scratch(&m);
     if (fine)
         l->operations_per_ns[dtype] = best_rate(&m);
     tw_free(m.scratch);
     tw_kernel_release(m.kernel);
-    return fine ? TW_OK : TW_ERR_MEMORY;
+    return fine ? m.status : TW_ERR_MEMORY;
 }
 
 static tw_status measure_stream(tw_limits *l)
 {
     measurement m = {.threads = l->threads};
     char *memory = NULL;
-    TW_TRY(tw_host_probe(TW_PROBE_STREAM, TW_F32, &m.kernel, &m.work));
+    TW_TRY(tw_backend_probe(l->backend, TW_PROBE_STREAM, TW_F32, &m.kernel, &m.work));
     int64_t most = l->bytes[TW_LIMIT_LEVELS - 1] / m.work * m.work;
     bool fine = add_scratch(&m) && (memory = tw_alloc_aligned((size_t)most, ALIGNMENT)) != NULL;
     if (fine)
         memset(memory, 0, (size_t)most);
-    for (int i = 0; i < TW_LIMIT_LEVELS && fine; i++) {
+    for (int i = 0; i < TW_LIMIT_LEVELS && fine && m.status == TW_OK; i++) {
         m.programs = l->bytes[i] / m.work;
         for (int k = 0; k < 3; k++)
             m.buffer[k] = memory + m.programs * m.work / 3 * k;
@@ -91,7 +97,7 @@ static tw_status measure_stream(tw_limits *l)
     tw_free(memory);
     tw_free(m.scratch);
     tw_kernel_release(m.kernel);
-    return fine ? TW_OK : TW_ERR_MEMORY;
+    return fine ? m.status : TW_ERR_MEMORY;
 }
 
 static double measure_barrier(int threads)
@@ -121,6 +127,7 @@ tw_status tw_limits_measure(tw_limits *l)
     static const tw_dtype measured[] = {TW_F32, TW_F64, TW_I32, TW_I64};
     static const int64_t bytes[TW_LIMIT_LEVELS] = {96 << 10, 768 << 10, 6 << 20, 24 << 20, 96 << 20};
     *l = (tw_limits){.threads = tw_num_threads()};
+    TW_TRY(tw_backend_chosen(&l->backend));
     for (size_t i = 0; i < TW_COUNT(measured); i++)
         TW_TRY(measure_arithmetic(l, measured[i]));
     l->operations_per_ns[TW_F16] = l->operations_per_ns[TW_BF16] = l->operations_per_ns[TW_F32];

@@ -15,8 +15,7 @@ typedef struct tw_launch_span {
 /* A plan with its loaded kernels. */
 typedef struct tw_executable {
     tw_plan *plan;
-    tw_kernel **kernel; /* one for each of the plan's */
-    tw_host_kernel_fn **entry;
+    tw_kernel **kernel;    /* one for each of the plan's */
     int64_t scratch_bytes; /* a thread: the most that any launch needs */
     uint64_t *ns;          /* by launch, summed over runs, while timing is on */
     int64_t runs;
@@ -56,6 +55,7 @@ int64_t tw_execute_scratch(const tw_executable *e); /* bytes that all threads to
 /* What this machine can do, measured now with all threads; a few tenths of a second: limits.c */
 enum { TW_LIMIT_LEVELS = 5 };
 typedef struct tw_limits {
+    const tw_backend *backend;
     int threads;
     double operations_per_ns[TW_TENSOR_DTYPES]; /* by the dtype of a value: f16 and bf16 are computed in f32 */
     int64_t bytes[TW_LIMIT_LEVELS];             /* a sum that reads and writes so much, again and again ... */

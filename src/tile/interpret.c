@@ -241,25 +241,39 @@ static tw_status run_arange(tw_tile_machine *m, const tw_op *op)
 
 /* ---- debugging operations ---- */
 
+static tw_status let_hear(tw_tile_machine *m, const tw_op *op, const void *const *data)
+{
+    int number = 0;
+    while (number < m->statements && m->statement[number] != op)
+        number++;
+    m->ended = !m->run->say(m->run->user, number, m->program, data);
+    return m->ended ? tw_error(TW_ERR_INTERRUPTED, "ended") : TW_OK;
+}
+
 static tw_status run_print(tw_tile_machine *m, const tw_op *op)
 {
     const void **data = tw_alloc_zero((size_t)op->operands + 1, sizeof *data);
+    tw_status status = data ? TW_OK : TW_ERR_MEMORY;
     tw_text line = {0};
-    if (!data)
-        return TW_ERR_MEMORY;
-    for (uint32_t k = 0; k < op->operands; k++)
+    for (uint32_t k = 0; data && k < op->operands; k++)
         data[k] = data_of(m, op->operand[k]);
-    tw_tile_say_print(op, m->program, data, NULL, &line);
-    if (m->run->print)
+    if (data && m->run->say) {
+        status = let_hear(m, op, data);
+    } else if (data && m->run->print) {
+        tw_tile_say_print(op, m->program, data, NULL, &line);
         m->run->print(m->run->user, tw_text_string(&line));
+    }
     tw_text_free(&line);
     tw_free(data);
-    return TW_OK;
+    return status;
 }
 
 static tw_status run_assert(tw_tile_machine *m, const tw_op *op)
 {
-    int64_t i = tw_tile_broken(op, data_of(m, op->operand[0]), NULL);
+    const void *condition = data_of(m, op->operand[0]);
+    if (m->run->say)
+        return let_hear(m, op, &condition);
+    int64_t i = tw_tile_broken(op, condition, NULL);
     return i < 0 ? TW_OK
                  : tw_tile_fail(m, "the assertion does not hold (element %lld)%s%s", (long long)i,
                                 *op->attr[0].text ? ": " : "", op->attr[0].text);
@@ -381,6 +395,11 @@ static tw_status begin(tw_tile_machine *m, const tw_graph *program, const tw_til
     if (!m->value || !m->last)
         return TW_ERR_MEMORY;
     find_last(m, program->body);
+    m->statements = run->say ? tw_tile_statements(program->body, NULL) : 0;
+    if (m->statements && !(m->statement = tw_alloc_zero((size_t)m->statements, sizeof *m->statement)))
+        return TW_ERR_MEMORY;
+    if (m->statements)
+        tw_tile_statements(program->body, m->statement);
     return tw_tile_checks_begin(m);
 }
 
@@ -393,35 +412,52 @@ static void end(tw_tile_machine *m)
     tw_vec_free(&m->pool);
     tw_free(m->value);
     tw_free((void *)m->last);
+    tw_free((void *)m->statement);
     tw_graph_destroy(m->copy);
     tw_tile_checks_end(m);
     tw_free(m);
 }
 
+static tw_status run_instance(tw_tile_machine *m, int64_t linear)
+{
+    const int64_t *grid = m->run->grid;
+    const tw_op *terminator;
+    m->linear = linear;
+    m->program[0] = linear % grid[0];
+    m->program[1] = linear / grid[0] % grid[1];
+    m->program[2] = linear / grid[0] / grid[1];
+    tw_tile_checks_program(m);
+    tw_status status = tw_tile_run_block(m, m->g->body, &terminator);
+    if (!m->ended)
+        return status;
+    m->ended = false;
+    tw_error_clear();
+    return TW_OK;
+}
+
+static tw_status count_programs(const int64_t *grid, int64_t *programs)
+{
+    bool fine = true;
+    for (int i = 0; i < 3; i++)
+        fine = fine && grid[i] >= 0 && grid[i] <= INT32_MAX;
+    return fine && !__builtin_mul_overflow(grid[0] * grid[1], grid[2], programs)
+               ? TW_OK
+               : tw_error(TW_ERR_VALUE, "a grid of [%lld, %lld, %lld] programs", (long long)grid[0], (long long)grid[1],
+                          (long long)grid[2]);
+}
+
 tw_status tw_tile_interpret(const tw_graph *program, const tw_tile_run *run)
 {
     tw_tile_machine *m = tw_alloc_zero(1, sizeof *m);
-    const tw_op *terminator;
+    int64_t programs = 0;
     if (!m)
         return TW_ERR_MEMORY;
-    tw_status status = begin(m, program, run);
-    const int64_t *grid = run->grid;
-    if (status == TW_OK && (grid[0] < 0 || grid[1] < 0 || grid[2] < 0 || grid[0] > INT32_MAX || grid[1] > INT32_MAX ||
-                            grid[2] > INT32_MAX))
-        status = tw_error(TW_ERR_VALUE, "a grid of [%lld, %lld, %lld] programs", (long long)grid[0], (long long)grid[1],
-                          (long long)grid[2]);
-    for (int64_t z = 0; z < grid[2] && status == TW_OK; z++) {
-        for (int64_t y = 0; y < grid[1] && status == TW_OK; y++) {
-            for (int64_t x = 0; x < grid[0] && status == TW_OK; x++) {
-                m->program[0] = x;
-                m->program[1] = y;
-                m->program[2] = z;
-                m->linear = (z * grid[1] + y) * grid[0] + x;
-                tw_tile_checks_program(m);
-                status = tw_tile_run_block(m, m->g->body, &terminator);
-            }
-        }
-    }
+    tw_status status = count_programs(run->grid, &programs);
+    if (status == TW_OK)
+        status = begin(m, program, run);
+    int64_t first = run->range ? run->range[0] : 0, last = run->range ? TW_MIN(run->range[1], programs) : programs;
+    for (int64_t i = first; i < last && status == TW_OK; i++)
+        status = run_instance(m, i);
     if (status != TW_OK && run->failed_at)
         *run->failed_at = m->op;
     end(m);

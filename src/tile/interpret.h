@@ -43,6 +43,7 @@ typedef struct tw_tile_machine tw_tile_machine;
 
 typedef struct tw_tile_run {
     int64_t grid[3];
+    const int64_t *range;  /* NULL, or the linear program ids [0] <= id < [1] to run; axis 0 runs fastest */
     const int64_t *symbol; /* what s0, s1... of the program stand for; NULL: it has none */
     const tw_tile_buffer *buffer;
     int buffers;
@@ -51,6 +52,8 @@ typedef struct tw_tile_run {
     bool check_races, check_unwritten, check_nan;              /* bounds are always checked */
     void (*found)(void *user, const tw_tile_finding *finding); /* NULL: the first finding ends the run with its text */
     void (*print)(void *user, const char *line);               /* device_print; NULL: dropped */
+    /* NULL, or who hears of prints and asserts in their place: see tw_kernel_call in codegen/codegen.h. */
+    bool (*say)(void *user, int64_t statement, const int64_t *program, const void *const *operand);
     bool (*step)(void *user, tw_tile_machine *m, const tw_op *op); /* after each operation; false: stop */
     void *user;
     const tw_op **failed_at; /* NULL, or where the operation goes at which the run ended with an error */

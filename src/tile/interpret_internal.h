@@ -27,7 +27,10 @@ struct tw_tile_machine {
     const tw_op **last; /* by value id: the last operation of its block that reads it */
     tw_vec(slot) pool;
     int64_t program[3], linear, operations;
-    bool returned_nan;    /* a NaN was found already */
+    bool returned_nan;       /* a NaN was found already */
+    bool ended;              /* who hears of a print or assert ended this instance */
+    const tw_op **statement; /* prints and asserts, in order; NULL: nobody asks */
+    int statements;
     shadow_cell **shadow; /* by buffer; NULL without checks */
     uint32_t clock;
     order *order;

@@ -1,4 +1,4 @@
-/* Operations on whole tiles: reduce, scan, combine, dot, sort. The orders are the contract's: see docs/contract.md. */
+/* Operations on whole tiles: reduce, scan, combine, dot, sort. For the orders see docs/architecture.md, "Orders". */
 #include <math.h>
 #include <stdlib.h>
 

@@ -3,7 +3,8 @@
 
     documents.py BUILD/src/tw
 
-A program is a ```c block with a main. A ```text block that follows is all that it prints. Links to files must lead somewhere."""
+A program is a ```c block with a main. A ```text block that follows is all that it prints. Links to files must lead somewhere, and
+docs/operators.md must be what the tables of operations say (`make docs`)."""
 import glob
 import os
 import re
@@ -44,6 +45,11 @@ def main():
             if want and printed != want:
                 print(f"{path}: a program prints\n{printed}expected\n{want}")
                 failed += 1
+    checks += 1
+    with open("docs/operators.md", encoding="utf-8") as page, open(os.path.join(build, "generated/operators.md"), encoding="utf-8") as tables:
+        if page.read() != tables.read():
+            print("docs/operators.md is not what the tables of operations say; make docs renews it")
+            failed += 1
     if not programs:
         print("no program found in the documents")
         failed += 1

@@ -10,6 +10,9 @@
 LLVMTargetMachineRef tw_host_machine(void);
 const char *tw_host_features(void);
 
+int64_t tw_host_row(int64_t elements);
+tw_status tw_host_probe(tw_probe_kind kind, tw_dtype dtype, tw_kernel **kernel, int64_t *work);
+
 /* Compiles and loads a module that defines tw_kernel and tw_scratch; it stays the caller's. */
 tw_status tw_host_load_module(LLVMModuleRef module, tw_kernel **kernel);
 

@@ -11,14 +11,11 @@
 
 #include "base/os.h"
 
-struct tw_kernel {
-    tw_host_kernel_fn *entry;
-    tw_host_scratch_fn *scratch;
+typedef struct loaded {
+    tw_kernel kernel; /* first: what the runtime sees */
     LLVMOrcResourceTrackerRef tracker;
     LLVMOrcJITDylibRef dylib;
-    _Atomic int references;
-    bool cached;
-};
+} loaded;
 
 /* Constant and tested: an unknown pass name would abort the process. */
 static const char PASSES[] = "function(instcombine<no-verify-fixpoint>,early-cse,loop-mssa(licm),early-cse)";
@@ -43,6 +40,12 @@ static void start_jit(void)
         llvm_error(error, "cannot start the JIT");
         jit = NULL;
     }
+}
+
+static tw_status need_jit(void)
+{
+    tw_os_once(&once, start_jit);
+    return jit ? TW_OK : tw_error(TW_ERR_INTERNAL, "host: the JIT could not be started");
 }
 
 /* ---- IR to object ---- */
@@ -124,7 +127,7 @@ static tw_status make_object(const tw_graph *program, LLVMCodeGenFileType kind, 
 static _Atomic uint32_t link_lock;
 
 /* Every kernel defines the same two names, so each is a library of its own. */
-static tw_status link_object(LLVMMemoryBufferRef object, tw_kernel *k)
+static tw_status link_object(LLVMMemoryBufferRef object, loaded *k)
 {
     char name[32];
     LLVMOrcExecutionSessionRef session = LLVMOrcLLJITGetExecutionSession(jit);
@@ -157,7 +160,7 @@ static void looked_up(LLVMErrorRef error, LLVMOrcCSymbolMapPairs pairs, size_t c
         *(pairs[i].Name == r->kernel_name ? &r->kernel : &r->scratch) = pairs[i].Sym.Address;
 }
 
-static tw_status find_entries(tw_kernel *k)
+static tw_status find_entries(loaded *k)
 {
     LLVMOrcExecutionSessionRef session = LLVMOrcLLJITGetExecutionSession(jit);
     lookup_result r = {.kernel_name = LLVMOrcLLJITMangleAndIntern(jit, "tw_kernel")};
@@ -170,13 +173,14 @@ static tw_status find_entries(tw_kernel *k)
     LLVMOrcReleaseSymbolStringPoolEntry(r.kernel_name);
     if (r.error)
         return llvm_error(r.error, "look-up");
-    k->entry = (tw_host_kernel_fn *)(uintptr_t)r.kernel;
-    k->scratch = (tw_host_scratch_fn *)(uintptr_t)r.scratch;
-    return k->entry && k->scratch ? TW_OK : tw_error(TW_ERR_INTERNAL, "host: the object has no kernel");
+    tw_kernel_init(&k->kernel, &tw_host_backend, (tw_kernel_fn *)(uintptr_t)r.kernel,
+                   (tw_kernel_scratch_fn *)(uintptr_t)r.scratch);
+    return r.kernel && r.scratch ? TW_OK : tw_error(TW_ERR_INTERNAL, "host: the object has no kernel");
 }
 
-static void destroy(tw_kernel *k)
+static void unload(tw_kernel *kernel)
 {
+    loaded *k = (loaded *)kernel;
     tw_os_word_take(&link_lock);
     if (k->tracker) {
         LLVMErrorRef error = LLVMOrcResourceTrackerRemove(k->tracker);
@@ -190,33 +194,32 @@ static void destroy(tw_kernel *k)
 
 static tw_status load(LLVMMemoryBufferRef object, bool cached, tw_kernel **kernel)
 {
-    tw_kernel *k = tw_alloc_zero(1, sizeof *k);
+    loaded *k = tw_alloc_zero(1, sizeof *k);
     if (!k) {
         LLVMDisposeMemoryBuffer(object);
         return TW_ERR_MEMORY;
     }
-    k->references = 1;
-    k->cached = cached;
+    k->kernel.from_cache = cached;
     tw_os_word_take(&link_lock);
     tw_status status = link_object(object, k);
     if (status == TW_OK)
         status = find_entries(k);
     tw_os_word_release(&link_lock);
     if (status == TW_OK)
-        *kernel = k;
+        *kernel = &k->kernel;
     else
-        destroy(k);
+        unload(&k->kernel);
     return status;
 }
 
 tw_status tw_host_load_module(LLVMModuleRef module, tw_kernel **kernel)
 {
     LLVMMemoryBufferRef object = NULL;
-    tw_os_once(&once, start_jit);
-    LLVMTargetMachineRef machine = jit ? tw_host_machine() : NULL;
     *kernel = NULL;
+    TW_TRY(need_jit());
+    LLVMTargetMachineRef machine = tw_host_machine();
     if (!machine)
-        return jit ? tw_error_code() : tw_error(TW_ERR_INTERNAL, "host: the JIT could not be started");
+        return tw_error_code();
     tw_status status = optimise(module, machine);
     if (status == TW_OK)
         status = emit(module, machine, LLVMObjectFile, &object);
@@ -229,9 +232,7 @@ static tw_status load_cached(tw_hash key, tw_kernel **kernel)
     void *bytes = NULL;
     size_t count = 0;
     *kernel = NULL;
-    tw_os_once(&once, start_jit);
-    if (!jit)
-        return tw_error(TW_ERR_INTERNAL, "host: the JIT could not be started");
+    TW_TRY(need_jit());
     if (!tw_cache_read(key, &bytes, &count))
         return TW_ERR_UNSUPPORTED;
     LLVMMemoryBufferRef object = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, count, "cached");
@@ -239,7 +240,7 @@ static tw_status load_cached(tw_hash key, tw_kernel **kernel)
     return load(object, true, kernel) == TW_OK ? TW_OK : TW_ERR_UNSUPPORTED;
 }
 
-tw_status tw_host_load(const tw_graph *program, tw_kernel **kernel)
+static tw_status load_only(const tw_graph *program, tw_kernel **kernel)
 {
     tw_hash key;
     TW_TRY(tw_cache_key(program, &key));
@@ -248,7 +249,7 @@ tw_status tw_host_load(const tw_graph *program, tw_kernel **kernel)
                                         : status;
 }
 
-tw_status tw_host_compile(const tw_graph *program, tw_kernel **kernel)
+static tw_status compile(const tw_graph *program, tw_kernel **kernel)
 {
     LLVMMemoryBufferRef object = NULL;
     tw_hash key;
@@ -260,43 +261,13 @@ tw_status tw_host_compile(const tw_graph *program, tw_kernel **kernel)
     if (status != TW_ERR_UNSUPPORTED)
         return status;
     tw_error_restore(&before); /* whatever was wrong with a cached one: compile */
+    TW_TRY(need_jit());
     TW_TRY(make_object(program, LLVMObjectFile, &object));
     tw_cache_write(key, LLVMGetBufferStart(object), LLVMGetBufferSize(object));
     return load(object, false, kernel);
 }
 
-tw_host_kernel_fn *tw_kernel_entry(const tw_kernel *kernel)
-{
-    return kernel->entry;
-}
-
-int64_t tw_kernel_scratch_bytes(const tw_kernel *kernel, const int64_t *scalars)
-{
-    return kernel->scratch(scalars);
-}
-
-bool tw_kernel_from_cache(const tw_kernel *kernel)
-{
-    return kernel->cached;
-}
-
-void tw_kernel_retain(tw_kernel *kernel)
-{
-    atomic_fetch_add(&kernel->references, 1);
-}
-
-bool tw_kernel_shared(const tw_kernel *kernel)
-{
-    return atomic_load(&kernel->references) > 1;
-}
-
-void tw_kernel_release(tw_kernel *kernel)
-{
-    if (kernel && atomic_fetch_sub(&kernel->references, 1) == 1)
-        destroy(kernel);
-}
-
-tw_status tw_host_emit(const tw_graph *program, const char *stage, tw_text *out)
+static tw_status emit_stage(const tw_graph *program, const char *stage, tw_text *out)
 {
     LLVMMemoryBufferRef buffer = NULL;
     if (!strcmp(stage, "asm")) {
@@ -320,3 +291,11 @@ tw_status tw_host_emit(const tw_graph *program, const char *stage, tw_text *out)
     LLVMContextDispose(context);
     return status;
 }
+
+const tw_backend tw_host_backend = {.name = "host",
+                                    .compile = compile,
+                                    .load = load_only,
+                                    .unload = unload,
+                                    .row = tw_host_row,
+                                    .emit = emit_stage,
+                                    .probe = tw_host_probe};

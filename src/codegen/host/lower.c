@@ -404,7 +404,7 @@ static void make_function(cg *x)
     LLVMTypeRef pointer = LLVMPointerTypeInContext(x->c, 0), i64 = LLVMInt64TypeInContext(x->c);
     LLVMTypeRef arguments[] = {pointer, pointer, pointer, i64, i64, pointer};
     x->function =
-        LLVMAddFunction(x->m, "tw_kernel", LLVMFunctionType(LLVMVoidTypeInContext(x->c), arguments, 6, false));
+        LLVMAddFunction(x->m, "tw_kernel", LLVMFunctionType(LLVMInt32TypeInContext(x->c), arguments, 6, false));
     add_attribute(x, "prefer-vector-width", x->vector_bytes == 64 ? "512" : "256");
     add_attribute(x, "no-trapping-math", "true");
     x->buffers = LLVMGetParam(x->function, 0);
@@ -449,7 +449,7 @@ static void lower_programs(cg *x)
     LLVMPositionBuilderAtEnd(x->b, x->leave);
     cg_loop_end(x, &l, NULL);
     cg_loop_end(x, &rows, NULL);
-    LLVMBuildRetVoid(x->b);
+    LLVMBuildRet(x->b, LLVMConstInt(LLVMInt32TypeInContext(x->c), TW_OK, false));
 }
 
 tw_status tw_host_lower(const tw_graph *program, LLVMContextRef context, LLVMModuleRef *module)

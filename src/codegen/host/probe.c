@@ -43,7 +43,7 @@ static probe open_probe(tw_dtype dtype)
     p.vector = LLVMVectorType(element_type(c, dtype), lanes);
     p.floating = tw_dtype_floating(dtype);
     LLVMTypeRef arguments[] = {p.pointer, p.pointer, p.pointer, p.i64, p.i64, p.pointer};
-    p.function = LLVMAddFunction(p.m, "tw_kernel", LLVMFunctionType(LLVMVoidTypeInContext(c), arguments, 6, false));
+    p.function = LLVMAddFunction(p.m, "tw_kernel", LLVMFunctionType(LLVMInt32TypeInContext(c), arguments, 6, false));
     return p;
 }
 
@@ -167,7 +167,7 @@ tw_status tw_host_probe(tw_probe_kind kind, tw_dtype dtype, tw_kernel **kernel, 
         build_arithmetic(&p);
     else
         build_stream(&p);
-    LLVMBuildRetVoid(p.b);
+    LLVMBuildRet(p.b, LLVMConstInt(LLVMInt32TypeInContext(p.c), TW_OK, false));
     build_scratch(&p);
     *work = kind == TW_PROBE_ARITHMETIC ? 2 * lanes * CHAINS * ROUNDS
                                         : BLOCK_VECTORS * lanes * 3 * (int64_t)tw_dtype_size(dtype);

@@ -41,7 +41,7 @@ void cg_say(cg *x, const tw_op *op)
         LLVMBuildStore(x->b, x->pid[i], LLVMBuildGEP2(x->b, i64, list, &at, 1, ""));
     }
     LLVMValueRef slot[2] = {cg_i64(x, 3), cg_i64(x, 4)}, word[2];
-    for (int i = 0; i < 2; i++) /* of tw_host_call: say, user */
+    for (int i = 0; i < 2; i++) /* of tw_kernel_call: say, user */
         word[i] = LLVMBuildLoad2(x->b, pointer, LLVMBuildGEP2(x->b, i64, x->call, &slot[i], 1, ""), "");
     LLVMValueRef operands = LLVMBuildGEP2(x->b, i64, list, &slot[1], 1, "");
     LLVMTypeRef types[] = {pointer, i64, pointer, pointer};

@@ -150,7 +150,7 @@ void cg_lower_scratch_size(cg *x)
     LLVMBuildRet(x->b, sum);
 }
 
-int64_t tw_kernel_row(int64_t elements)
+int64_t tw_host_row(int64_t elements)
 {
     return (elements + ROW_LANES - 1) / ROW_LANES * ROW_LANES;
 }
