@@ -42,7 +42,8 @@ TW_API const char *tw_status_name(tw_status code); /* "TW_ERR_SHAPE" */
 
 /* ---- memory: memory.c ----
  * All allocation of the library goes through these, so that tests can make the n-th one fail
- * (tw_memory_fail_at) and count what is alive (tw_memory_alive). They return NULL and set TW_ERR_MEMORY; sizes are checked for overflow.
+ * (tw_memory_fail_at) and count what is alive (tw_memory_alive). They return NULL and set TW_ERR_MEMORY; sizes are
+ * checked for overflow.
  */
 void *tw_alloc(size_t bytes);                           /* uninitialised */
 void *tw_alloc_zero(size_t count, size_t bytes);        /* zeroed */

@@ -1,5 +1,5 @@
-/* The library's one door to malloc: checks sizes, and while a test watches it counts, and fails on request, so that tests
- * can walk every error path and see what is left behind. */
+/* The library's one door to malloc: checks sizes, and while a test watches it counts, and fails on request, so that
+ * tests can walk every error path and see what is left behind. */
 #include <stdatomic.h>
 #include <stdlib.h>
 

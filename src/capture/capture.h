@@ -22,7 +22,7 @@ typedef void tw_segment_watcher(void *user, const tw_segment_run *run, bool done
 void tw_capture_watch(tw_segment_watcher *watcher, void *user);                    /* NULL: nobody looks on */
 
 const tw_executable *tw_capture_last(void); /* the last whole segment that ran compiled; NULL: none */
-void tw_capture_forget_plans(void); /* plans alone: tw_capture_reset forgets kernels too */
+void tw_capture_forget_plans(void);         /* plans alone: tw_capture_reset forgets kernels too */
 
 /* Nanoseconds by kind of kernel, over all plans, since the last call, while tw_runtime_timing was on. */
 void tw_capture_kind_times(uint64_t ns[TW_KINDS]);

@@ -172,7 +172,7 @@ struct tw_graph {
     tw_block *body;
     uint32_t values; /* how many value ids were given out */
     struct tw_dim_table *dims;
-    tw_status failed; /* a dimension could not be made (and is 0): the graph takes no operation any more */
+    tw_status failed;     /* a dimension could not be made (and is 0): the graph takes no operation any more */
     tw_op *insert_before; /* builders insert here; NULL: at the end of insert_block */
     tw_block *insert_block;
     uint32_t place; /* that new operations get */
