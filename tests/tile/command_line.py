@@ -66,7 +66,7 @@ def run_and_parse(tw, folder):
     expect("run add", done.returncode == 0 and np.array_equal(np.load(f"{folder}/out.npy"), x + y), done)
     done = run(tw, "bench", kernels, "--kernel", "add", *args, "--const", "BLOCK=128", "--grid", "3")
     expect("bench says a time and a limit", done.returncode == 0 and re.search(r"median +[\d.]+ ms of \d+ launches", done.stdout) and "GB/s" in done.stdout, done)
-    for stage, word in (("llvm", "define void @tw_kernel"), ("asm", "tw_kernel:")):
+    for stage, word in (("llvm", "define i32 @tw_kernel"), ("asm", "tw_kernel:")):
         types = ["--arg", "x_ptr:*f32", "--arg", "y_ptr:*f32", "--arg", "out_ptr:*f32", "--arg", "n:i32", "--const", "BLOCK=128"]
         done = run(tw, "compile", kernels, "--kernel", "add", *types, "--emit", stage)
         expect(f"compile --emit {stage}", done.returncode == 0 and word in done.stdout and "gather" not in done.stdout, done)
