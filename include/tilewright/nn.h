@@ -17,8 +17,9 @@ typedef struct tw_parameters {
     tw_parameter *item;
     int count, room;
 } tw_parameters;
-TW_API tw_tensor *tw_parameters_add(tw_parameters *p, const char *name,
-                                    tw_tensor *value); /* keeps it, requires its gradient; NULL: no memory */
+TW_API tw_tensor *
+tw_parameters_add(tw_parameters *p, const char *name,
+                  tw_tensor *value); /* keeps it, requires its gradient; the name at most 63 bytes; NULL: failed */
 TW_API void tw_parameters_free(tw_parameters *p);
 TW_API void tw_parameters_zero_grad(tw_parameters *p);
 
@@ -43,7 +44,8 @@ typedef struct tw_layer_norm_layer {
 TW_API tw_status tw_layer_norm_init(tw_layer_norm_layer *l, tw_parameters *p, const char *name, int64_t size);
 TW_API tw_tensor *tw_layer_norm_forward(const tw_layer_norm_layer *l, tw_tensor *x);
 
-/* y = x / sqrt(mean(x^2) + eps) * weight over the last dimension; eps is 1e-5 until it is changed. */
+/* y = x / sqrt(mean(x^2) + eps) * weight over the last dimension; eps is f32's epsilon, 1.2e-7, until it is
+ * changed, as torch.nn.RMSNorm's. */
 typedef struct tw_rms_norm_layer {
     tw_tensor *weight;
     double eps;
@@ -68,20 +70,22 @@ typedef struct tw_dropout_layer {
 TW_API tw_status tw_dropout_init(tw_dropout_layer *l, double p); /* 0 <= p <= 1 */
 TW_API tw_tensor *tw_dropout_forward(const tw_dropout_layer *l, tw_tensor *x, bool training);
 
-/* Multi-head self-attention. NAME.qkv [3 dim, dim] makes queries, keys and values in one product; each of `heads` parts
- * of dim / heads attends on its own; NAME.proj [dim, dim] maps what they found.
- *   x     [batch, time, dim]
- *   mask  NULL, or what broadcasts to [batch, heads, time, time]: bool (hidden where false) or floating (added to the
- *         scores)
- * causal: an element sees itself and those before it. A row that sees nothing is NaN, as softmax's is
- * (PyTorch's is 0). */
+/* Multi-head attention. NAME.qkv [3 dim, dim] makes queries, keys and values in one product; each of `heads` parts
+ * of dim / heads attends on its own; NAME.proj [dim, dim] maps what they found: in_proj and out_proj of
+ * torch.nn.MultiheadAttention.
+ *   x      [batch, time, dim], which makes the queries
+ *   other  [batch, other time, dim], which makes keys and values; NULL: x itself
+ *   mask   NULL, or what broadcasts to [batch, heads, time, other time]: bool (hidden where false) or floating (added
+ *          to the scores)
+ * causal: time t sees 0 to t. Of a row that sees nothing the heads find 0, as PyTorch's do. */
 typedef struct tw_attention_layer {
     tw_linear_layer qkv, proj;
     int64_t heads;
 } tw_attention_layer;
 TW_API tw_status tw_attention_init(tw_attention_layer *l, tw_parameters *p, const char *name, int64_t dim,
                                    int64_t heads, bool bias, double std);
-TW_API tw_tensor *tw_attention_forward(const tw_attention_layer *l, tw_tensor *x, tw_tensor *mask, bool causal);
+TW_API tw_tensor *tw_attention_forward(const tw_attention_layer *l, tw_tensor *x, tw_tensor *other, tw_tensor *mask,
+                                       bool causal);
 
 /* A GPT: pre-norm blocks, learned positions, exact GELU, head tied to the embedding. */
 typedef struct tw_gpt_config {

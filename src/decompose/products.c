@@ -164,7 +164,7 @@ tw_value *tw_decompose_cross_entropy(tw_graph *g, const tw_op *op)
 
 /* ---- attention ---- */
 
-tw_value *tw_attention_scores(tw_graph *g, tw_value *q, tw_value *k, tw_value *mask, bool causal, double scale)
+static tw_value *scores(tw_graph *g, tw_value *q, tw_value *k, tw_value *mask, bool causal, double scale)
 {
     tw_value *s = tw_g_matmul(g, tw_g_wide(g, q), tw_g_swap(g, tw_g_wide(g, k), -2, -1));
     s = tw_g_mul(g, s, tw_g_like(g, s, scale > 0 ? scale : 1 / sqrt((double)q->type.dims[q->type.rank - 1])));
@@ -179,12 +179,22 @@ tw_value *tw_attention_scores(tw_graph *g, tw_value *q, tw_value *k, tw_value *m
     return s;
 }
 
+/* A row of which the mask hides everything weighs nothing, as in PyTorch, where a softmax alone would make NaN of it.
+ * Its scores are replaced before the softmax too, so that no NaN reaches the gradients. */
+static tw_value *weights(tw_graph *g, tw_value *s, bool masked)
+{
+    if (!s || !masked)
+        return s ? tw_g_softmax(g, s, -1) : NULL;
+    tw_value *hidden = tw_g_eq(g, tw_g_amax(g, s, 1, (int64_t[]){-1}, true), tw_g_like(g, s, -INFINITY));
+    tw_value *zero = tw_g_like(g, s, 0);
+    return tw_g_where(g, hidden, zero, tw_g_softmax(g, tw_g_where(g, hidden, zero, s), -1));
+}
+
 tw_value *tw_decompose_attention(tw_graph *g, const tw_op *op)
 {
-    tw_value *s =
-        tw_attention_scores(g, op->operand[0], op->operand[1], op->operand[3], op->attr[0].i != 0, op->attr[1].f);
+    tw_value *s = scores(g, op->operand[0], op->operand[1], op->operand[3], op->attr[0].i != 0, op->attr[1].f);
     tw_value *v = tw_g_wide(g, op->operand[2]);
-    return s && v ? tw_g_matmul(g, tw_g_softmax(g, s, -1), v) : NULL;
+    return s && v ? tw_g_matmul(g, weights(g, s, op->operand[3] != NULL), v) : NULL;
 }
 
 /* (a, b) * (cos, cos) + (-b, a) * (sin, sin) over the halves a and b. */

@@ -55,7 +55,7 @@ void tw_gpt_free(tw_gpt *m)
 
 static tw_tensor *block_forward(const tw_gpt *m, const tw_gpt_block *b, tw_tensor *x, bool training)
 {
-    tw_tensor *y = tw_attention_forward(&b->attention, tw_layer_norm_forward(&b->ln1, x), NULL, true);
+    tw_tensor *y = tw_attention_forward(&b->attention, tw_layer_norm_forward(&b->ln1, x), NULL, NULL, true);
     x = tw_add(x, tw_dropout_forward(&m->drop, y, training));
     y = tw_gelu(tw_linear_forward(&b->fc, tw_layer_norm_forward(&b->ln2, x)));
     return tw_add(x, tw_dropout_forward(&m->drop, tw_linear_forward(&b->out, y), training));

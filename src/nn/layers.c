@@ -1,4 +1,6 @@
 /* Layers. Weights are drawn from a normal distribution, biases begin at zero. */
+#include <float.h>
+
 #include "base/base.h"
 #include "tensor/record.h"
 #include "tilewright/nn.h"
@@ -8,6 +10,11 @@ tw_tensor *tw_parameters_add(tw_parameters *p, const char *name, tw_tensor *valu
 {
     if (tw_tensor_status(value) != TW_OK)
         return NULL;
+    if (strlen(name) >= sizeof p->item->name) {
+        tw_error(TW_ERR_VALUE, "parameters: a name of %zu bytes, %s; expected at most %zu", strlen(name), name,
+                 sizeof p->item->name - 1);
+        return NULL;
+    }
     if (p->count == p->room) {
         int room = TW_MAX(16, 2 * p->room);
         tw_parameter *grown = tw_realloc(p->item, (size_t)room * sizeof *grown);
@@ -38,7 +45,7 @@ void tw_parameters_zero_grad(tw_parameters *p)
 
 static tw_tensor *add_part(tw_parameters *p, const char *name, const char *part, tw_tensor *value)
 {
-    char full[64];
+    char full[128]; /* more than a name may have: it is refused, never cut */
     snprintf(full, sizeof full, "%s.%s", name, part);
     return tw_parameters_add(p, full, value);
 }
@@ -83,7 +90,7 @@ tw_status tw_rms_norm_init(tw_rms_norm_layer *l, tw_parameters *p, const char *n
 {
     TW_SCOPE {
         l->weight = add_part(p, name, "weight", tw_ones(1, &size, TW_F32));
-        l->eps = 1e-5;
+        l->eps = FLT_EPSILON;
     }
     return l->weight ? TW_OK : tw_error_code();
 }

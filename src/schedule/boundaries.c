@@ -38,7 +38,8 @@ static const char *sentence(const scheduler *s, tw_arena *arena, const refusal *
     const group *from = s->groups[r->group];
     switch (r->why) {
     case NOT_ROOM:
-        return tw_arena_text(arena, "%s: the kernel has %d results already", name, MOST_OUTPUTS);
+        return tw_arena_text(arena, "%s: the kernel has %d results and reads %d values already", name, from->values,
+                             from->loads);
     case NOT_ALONE:
         return tw_arena_text(arena, "%s: scans and scatters run in kernels of their own", name);
     case NOT_SPACE:

@@ -298,6 +298,22 @@ static void note_loads(scheduler *s, int number, const trace *t)
     }
 }
 
+/* What `t` loads, beside what the group loads already. */
+static bool add_loads(group *k, const trace *t)
+{
+    for (int i = 0; i < t->entries; i++) {
+        bool known = t->entry[i].kind != TRACE_LOAD;
+        for (int j = 0; j < k->loads && !known; j++)
+            known = k->load[j] == t->entry[i].value;
+        if (known)
+            continue;
+        if (k->loads == MOST_LOADS)
+            return false;
+        k->load[k->loads++] = t->entry[i].value;
+    }
+    return true;
+}
+
 /* Would `v`, whose own space is `space`, fit into group number k? On success the group's space is widened where needed.
  */
 static tw_status try_join(scheduler *s, int number, const tw_value *v, const group *space, refusal_reason *why)
@@ -327,6 +343,8 @@ static tw_status try_join(scheduler *s, int number, const tw_value *v, const gro
     TW_TRY(own_elements_match(s, &wide, &variables, &t, &match, &any));
     bool unrelated = !any && (contraction || k->kind == GROUP_COLUMNS) && space->kind == GROUP_FLAT;
     *why = !match ? NOT_ELEMENT : closes_cycle(s, number, &t) ? NOT_CIRCLE : unrelated ? NOT_RELATED : JOINED;
+    if (*why == JOINED && !add_loads(&wide, &t))
+        *why = NOT_ROOM;
     if (*why != JOINED)
         return TW_OK;
     *k = wide;
@@ -355,8 +373,10 @@ static tw_status note_refusal(scheduler *s, const tw_value *v, int number, refus
 static tw_status open_group(scheduler *s, const tw_value *v, const group *space, const trace *t)
 {
     group *k = tw_arena_copy(s->arena, space, sizeof *space);
-    if (!k)
+    if (!k || !(k->load = tw_arena_alloc(s->arena, MOST_LOADS * sizeof(tw_value *))))
         return TW_ERR_MEMORY;
+    if (!add_loads(k, t))
+        return tw_error(TW_ERR_INTERNAL, "schedule: %s reads more than %d values", v->def->info->name, MOST_LOADS);
     int number = s->group_count++;
     s->groups[number] = k;
     k->value[k->values++] = v;

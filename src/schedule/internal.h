@@ -27,6 +27,7 @@ typedef struct value_facts {
     int region;       /* which panel: contractions whose panels meet share one; -1 */
     const tw_op *dot; /* the contraction, not stored itself, whose elements this value is made of one by one */
     double cost;      /* of computing one element from memory: 1 for an addition */
+    int reads;        /* values in memory that it is made from, at most */
     int group;        /* the group that computes it; -1 */
 } value_facts;
 
@@ -45,7 +46,9 @@ hangs_over(const var *v) /* the last block: what lies behind the extent is neith
     return v->varies ? v->cut : v->extent % v->block != 0;
 }
 
-enum { MOST_VARS = 24, MOST_OUTPUTS = 64, MOST_DIMS = 12 };
+/* A kernel's buffers: what it computes and what it reads. What one value reads is bounded first (materialise.c), by so
+ * much that a contraction of two such values still fits. */
+enum { MOST_VARS = 24, MOST_OUTPUTS = 64, MOST_LOADS = 192, MOST_READS = MOST_LOADS / 2, MOST_DIMS = 12 };
 
 /* ---- a group: values computed by one kernel over a shared iteration space ---- */
 typedef enum { GROUP_FLAT, GROUP_ROWS, GROUP_COLUMNS, GROUP_DOT, GROUP_PANEL, GROUP_SCAN, GROUP_SCATTER } group_kind;
@@ -59,13 +62,15 @@ typedef struct group {
     const tw_op *dot;                    /* DOT: the contraction; PANEL: one of the panel's */
     const tw_value *value[MOST_OUTPUTS]; /* computed here, in order */
     int values;
+    const tw_value **load; /* read from memory: room for MOST_LOADS */
+    int loads;
     uint32_t ready; /* the latest value that it loads: when it could run */
 } group;
 
 /* Why a value did not join a group. */
 typedef enum {
     JOINED,
-    NOT_ROOM,     /* the group has as many results as a kernel can have */
+    NOT_ROOM,     /* the group has as many results, or reads as many values, as a kernel can */
     NOT_ALONE,    /* a scan or a scatter */
     NOT_SPACE,    /* they loop over different things */
     NOT_PANEL,    /* of different attention panels */
@@ -208,9 +213,9 @@ typedef struct emitter {
     tw_graph *g;             /* the tile program */
     emitted base[MOST_VARS]; /* each variable's value: a scalar, or a tile base + arange */
     tw_value *grid_value[MOST_VARS];
-    const tw_value *buffer[4 * MOST_OUTPUTS]; /* pointer arguments, in order: loads, then stores */
-    bool written[4 * MOST_OUTPUTS];
-    tw_value *pointer[4 * MOST_OUTPUTS];
+    const tw_value *buffer[MOST_LOADS + MOST_OUTPUTS]; /* pointer arguments, in order: loads, then stores */
+    bool written[MOST_LOADS + MOST_OUTPUTS];
+    tw_value *pointer[MOST_LOADS + MOST_OUTPUTS];
     int buffers;
     emitted condition; /* of the surrounding guards; v == NULL: none */
     tw_hash condition_key;

@@ -3,7 +3,8 @@
  *
  * Stored: results of the graph; contractions, unless pointwise work on them can go on in the same kernel (epilogue) or
  * they belong to a panel; what a contraction reads, unless it is a plain view of memory or nearly free to recompute
- * while packing; what scatters and scans read and make. Reductions are computed by a kernel in any case; whether they
+ * while packing; what scatters and scans read and make; the longest branch of what would be made from more values than
+ * a kernel can read. Reductions are computed by a kernel in any case; whether they
  * are also stored is known after grouping. */
 #include "schedule/internal.h"
 
@@ -102,6 +103,29 @@ static bool keeps_elements(const scheduler *s, const tw_op *op, const tw_op *dot
     return true;
 }
 
+static int reads_of(const scheduler *s, const tw_value *x)
+{
+    const value_facts *f = facts_of(s, x);
+    return f->stored || f->computed ? 1 : TW_MAX(f->reads, x->def->code == TW_G_INPUT);
+}
+
+/* The sum of very many values, say, is no chain without end: on the way its parts are stored. */
+static void bound_reads(scheduler *s, const tw_op *op, value_facts *f)
+{
+    while (true) {
+        const tw_value *most = NULL;
+        f->reads = 0;
+        for (uint32_t i = 0; i < read_operands(op); i++) {
+            const tw_value *x = op->operand[i];
+            f->reads += reads_of(s, x);
+            most = !most || reads_of(s, x) > reads_of(s, most) ? x : most;
+        }
+        if (f->reads <= MOST_READS || reads_of(s, most) <= 1)
+            return;
+        store(s, under_views(most));
+    }
+}
+
 static tw_status visit_heavy(scheduler *s, const tw_op *op, value_facts *f)
 {
     for (uint32_t i = 0; i < op->operands; i++) {
@@ -111,6 +135,8 @@ static tw_status visit_heavy(scheduler *s, const tw_op *op, value_facts *f)
             close_dot(s, op->operand[i]);
     }
     f->cost = 64;
+    for (uint32_t i = 0; i < op->operands; i++)
+        f->reads += reads_of(s, op->operand[i]);
     if (f->class == TW_CLASS_CONTRACTION) {
         f->dot = op;
         if (f->output || f->users != 1)
@@ -139,6 +165,7 @@ static void visit_pulled(scheduler *s, const tw_op *op, value_facts *f)
 {
     const tw_op *dot = NULL;
     f->cost = op->info->cost;
+    bound_reads(s, op, f);
     for (uint32_t i = 0; i < read_operands(op); i++) {
         const tw_value *x = op->operand[i];
         const tw_op *open = open_dot(s, x);

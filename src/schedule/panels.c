@@ -17,7 +17,8 @@ typedef struct search {
     scheduler *s;
     bool *candidate;     /* by value id: this contraction may start a panel */
     const char *stopped; /* the operation that a panel can't go into */
-    int *parent;         /* union-find over value ids of candidates that meet in a pointwise operation */
+    int *parent;         /* union-find over value ids of candidates that meet in a pointwise operation, themselves or by
+                            statistics */
 } search;
 
 static int root_of(search *x, int id)
@@ -50,6 +51,11 @@ static void panel_sides(const scheduler *s, const value_facts *f, int64_t *rows,
     int rank = d->op->result[0].type.rank;
     *rows = d->shape[rank - 2];
     *columns = d->shape[rank - 1];
+}
+
+static bool same_sides(const scheduler *s, int a, int b)
+{
+    return tw_type_equal(&s->facts[a].op->result[0].type, &s->facts[b].op->result[0].type);
 }
 
 /* Exchanges exactly the panel's rows and columns? */
@@ -97,6 +103,8 @@ static bool extend(search *x, const tw_op *op, int *bad)
         return true;
     f->region = panel ? panel->region : taint;
     *bad = f->region;
+    if (panel && tainted && same_sides(s, panel->region, taint)) /* computed again, once for the rows' statistics */
+        x->parent[root_of(x, taint)] = root_of(x, panel->region);
     if (f->output && op->info->class != TW_CLASS_CONTRACTION) /* what uses a panel up may be a result */
         return false;
     if (!panel) { /* statistics of rows: views and pointwise work only */

@@ -42,7 +42,7 @@ def simple_layers():
     x, w, b = random("layer_norm.x", 2, 3, 6), random("layer_norm.weight", 6), random("layer_norm.bias", 6)
     layer("layer_norm", nn.functional.layer_norm(x, (6,), w, b, 1e-5), x=x, weight=w, bias=b)
     x, w = random("rms_norm.x", 2, 3, 6), random("rms_norm.weight", 6)
-    norm = nn.RMSNorm(6, eps=1e-5, dtype=torch.float64)
+    norm = nn.RMSNorm(6, eps=torch.finfo(torch.float32).eps, dtype=torch.float64)
     norm.weight = nn.Parameter(w.detach())
     layer("rms_norm", norm(x), x=x, weight=norm.weight)
     w, index = random("embedding.weight", 7, 4), torch.randint(0, 7, (2, 5))
@@ -66,11 +66,14 @@ def attention():
                          "scores": scores.expand(batch, heads, time, time).reshape(batch * heads, time, time)}.items():
         y, _ = module(x, x, x, attn_mask=hidden, need_weights=False)
         layer(f"attention.{name}", y, **leaves)
-    sees[2] = False  # a row that sees nothing: PyTorch has zeros as the average of no values, we NaN, as softmax has
+    sees = sees.clone()
+    sees[2] = False  # a row that sees nothing
     put("attention.blind", sees)
-    want = module(x, x, x, attn_mask=~sees, need_weights=False)[0].detach()
-    want[:, 2] = float("nan")
-    put("attention.blind.want", want)
+    layer("attention.blind", module(x, x, x, attn_mask=~sees, need_weights=False)[0], **leaves)
+    other, part = random("attention.other", batch, 3, dim), sees[:, :3]
+    put("attention.part", part)
+    layer("attention.cross", module(x, other, other, need_weights=False)[0], other=other, **leaves)
+    layer("attention.partial", module(x, other, other, attn_mask=~part, need_weights=False)[0], other=other, **leaves)
 
 
 OPTIMISERS = {

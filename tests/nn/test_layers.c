@@ -82,13 +82,16 @@ static void norms_are_pytorch_s(void **state)
 static void attention_is_pytorch_s(void **state)
 {
     static const struct {
-        const char *name, *mask;
+        const char *name, *other, *mask;
         bool causal;
-    } ways[] = {{"attention.plain", NULL, false},
-                {"attention.causal", NULL, true},
-                {"attention.sees", "attention.sees", false},
-                {"attention.both", "attention.sees", true},
-                {"attention.scores", "attention.scores", false}};
+    } ways[] = {{"attention.plain", NULL, NULL, false},
+                {"attention.causal", NULL, NULL, true},
+                {"attention.sees", NULL, "attention.sees", false},
+                {"attention.both", NULL, "attention.sees", true},
+                {"attention.scores", NULL, "attention.scores", false},
+                {"attention.blind", NULL, "attention.blind", false},
+                {"attention.cross", "attention.other", NULL, false},
+                {"attention.partial", "attention.other", "attention.part", false}};
     (void)state;
     TW_SCOPE {
         tw_parameters p = {0};
@@ -98,10 +101,14 @@ static void attention_is_pytorch_s(void **state)
         take_all(&p);
         for (size_t i = 0; i < TW_COUNT(ways); i++) {
             tw_tensor *x = leaf("attention.x"), *mask = ways[i].mask ? number(ways[i].mask) : NULL;
-            check_layer(ways[i].name, "attention", tw_attention_forward(&l, x, mask, ways[i].causal), x, &p);
+            tw_tensor *other = ways[i].other ? leaf(ways[i].other) : NULL;
+            check_layer(ways[i].name, "attention", tw_attention_forward(&l, x, other, mask, ways[i].causal), x, &p);
+            if (other) {
+                char key[96];
+                snprintf(key, sizeof key, "%s.grad.other", ways[i].name);
+                agrees(tw_grad_of(other), key);
+            }
         }
-        agrees(tw_attention_forward(&l, number("attention.x"), number("attention.blind"), false),
-               "attention.blind.want");
         tw_parameters_free(&p);
     }
 }
@@ -117,13 +124,21 @@ static void attention_says_what_it_cannot_take(void **state)
         assert_int_equal(tw_attention_init(&l, &p, "a", 12, 3, false, 1), TW_OK);
         assert_int_equal(p.count, 2);
         tw_tensor *flat = tw_zeros(2, (int64_t[]){5, 12}, TW_F32), *thin = tw_zeros(3, (int64_t[]){2, 5, 8}, TW_F32);
-        assert_int_equal(tw_tensor_status(tw_attention_forward(&l, flat, NULL, false)), TW_ERR_SHAPE);
+        assert_int_equal(tw_tensor_status(tw_attention_forward(&l, flat, NULL, NULL, false)), TW_ERR_SHAPE);
         assert_non_null(strstr(tw_error_message(), "[batch, time, dim]"));
-        assert_int_equal(tw_tensor_status(tw_attention_forward(&l, thin, NULL, false)), TW_ERR_SHAPE);
+        assert_int_equal(tw_tensor_status(tw_attention_forward(&l, thin, NULL, NULL, false)), TW_ERR_SHAPE);
         tw_tensor *x = tw_zeros(3, (int64_t[]){2, 5, 12}, TW_F32), *wide = tw_zeros(2, (int64_t[]){5, 4}, TW_BOOL);
-        assert_int_equal(tw_tensor_status(tw_attention_forward(&l, x, wide, false)), TW_ERR_SHAPE);
+        assert_int_equal(tw_tensor_status(tw_attention_forward(&l, x, NULL, wide, false)), TW_ERR_SHAPE);
         assert_non_null(strstr(tw_error_message(), "mask is bool[5, 4]"));
-        checks += 8;
+        assert_int_equal(tw_tensor_status(tw_attention_forward(&l, x, thin, NULL, false)), TW_ERR_SHAPE);
+        assert_non_null(strstr(tw_error_message(), "other is [2, 5, 8]"));
+        char name[64] = "a name that is too long";
+        memset(name + strlen(name), '.', sizeof name - 1 - strlen(name));
+        name[63] = 0;
+        assert_int_equal(tw_attention_init(&l, &p, name, 12, 3, false, 1), TW_ERR_VALUE);
+        assert_non_null(strstr(tw_error_message(), "expected at most 63"));
+        assert_int_equal(p.count, 2);
+        checks += 13;
         tw_parameters_free(&p);
     }
 }

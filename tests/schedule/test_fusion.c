@@ -296,16 +296,23 @@ static tw_tensor *attention_with_own_scores(tw_tensor *const *in)
     return weighted(s, in[2]);
 }
 
+static tw_tensor *masked_attention(tw_tensor *const *in)
+{
+    tw_tensor *row = tw_iota(LIST(TIME, TIME), 0, TW_F32), *column = tw_iota(LIST(TIME, TIME), 1, TW_F32);
+    tw_tensor *near = tw_lt(tw_abs(tw_sub(row, column)), number(64));
+    return tw_attention(in[0], in[1], in[2], near, true, 0);
+}
+
 static void attention_stores_no_scores(void **state)
 {
     (void)state;
     const int64_t matrix = (int64_t)BATCH * HEADS * TIME * TIME * 4;
-    program *programs[] = {attention, attention_by_hand, attention_with_own_scores};
+    program *programs[] = {attention, attention_by_hand, attention_with_own_scores, masked_attention};
     TW_SCOPE {
         tw_tensor *in[3];
         for (int i = 0; i < 3; i++)
             in[i] = tw_randn(LIST(BATCH, HEADS, TIME, SIZE), TW_F32);
-        for (int i = 0; i < 3; i++) {
+        for (size_t i = 0; i < TW_COUNT(programs); i++) {
             plan_facts a = run(programs[i], in);
             expect_launches("attention", &a, 1);
             assert_true(a.temporaries < matrix / 4);
@@ -400,6 +407,42 @@ static void adamw_is_one_batch(void **state)
     tw_parameters_free(&p);
 }
 
+/* More values than a kernel can read, of one size each, so that all of it could share one kernel. */
+static void the_norm_of_very_many_gradients_is_cut_in_parts(void **state)
+{
+    (void)state;
+    enum { TENSORS = 400 };
+    static const tw_tier tiers[] = {TW_TIER_OPERATIONS, TW_TIER_COMPILED};
+    float norm[2], moved[2][TENSORS];
+    for (int t = 0; t < 2; t++) {
+        tw_parameters p = {0};
+        tw_sgd o;
+        tw_set_tier(tiers[t]);
+        TW_SCOPE {
+            tw_tensor *loss = number(0);
+            for (int i = 0; i < TENSORS; i++)
+                assert_non_null(tw_parameters_add(&p, "w", tw_full_like_value(LIST(5), 0.01 * i, TW_F32)));
+            assert_int_equal(tw_sgd_init(&o, &p, 0.1, 0.9), TW_OK);
+            for (int i = 0; i < TENSORS; i++)
+                loss = tw_add(loss, tw_sum(tw_square(p.item[i].value), 0, NULL, false));
+            assert_int_equal(tw_backward(loss, NULL), TW_OK);
+            tw_tensor *n = tw_clip_grad_norm(&p, 1);
+            assert_int_equal(tw_sgd_step(&o), TW_OK);
+            norm[t] = (float)tw_item(n);
+            for (int i = 0; i < TENSORS; i++)
+                moved[t][i] = (float)tw_item(tw_select(p.item[i].value, 0, 3));
+        }
+        tw_sgd_free(&o);
+        tw_parameters_free(&p);
+    }
+    double want = 0;
+    for (int i = 0; i < TENSORS; i++)
+        want += 5 * 4 * 0.0001 * i * i;
+    assert_true(norm[0] == norm[1] && fabs(norm[0] - sqrt(want)) < 1e-3);
+    assert_memory_equal(moved[0], moved[1], sizeof moved[0]);
+    checks += 2;
+}
+
 int main(void)
 {
     tw_set_tier(TW_TIER_COMPILED);
@@ -412,6 +455,7 @@ int main(void)
         cmocka_unit_test(attention_stores_no_scores),
         cmocka_unit_test(rows_behind_the_last_are_not_added_up),
         cmocka_unit_test(adamw_is_one_batch),
+        cmocka_unit_test(the_norm_of_very_many_gradients_is_cut_in_parts),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     printf("# checks: %d\n", checks);
