@@ -105,6 +105,7 @@ static bool keeps_elements(const scheduler *s, const tw_op *op, const tw_op *dot
 
 static int reads_of(const scheduler *s, const tw_value *x)
 {
+    x = under_views(x);
     const value_facts *f = facts_of(s, x);
     return f->stored || f->computed ? 1 : TW_MAX(f->reads, x->def->code == TW_G_INPUT);
 }
@@ -118,9 +119,10 @@ static void bound_reads(scheduler *s, const tw_op *op, value_facts *f)
         for (uint32_t i = 0; i < read_operands(op); i++) {
             const tw_value *x = op->operand[i];
             f->reads += reads_of(s, x);
-            most = !most || reads_of(s, x) > reads_of(s, most) ? x : most;
+            if (!facts_of(s, x)->panel && (!most || reads_of(s, x) > reads_of(s, most)))
+                most = x;
         }
-        if (f->reads <= MOST_READS || reads_of(s, most) <= 1)
+        if (f->reads <= MOST_READS || !most || reads_of(s, most) <= 1)
             return;
         store(s, under_views(most));
     }
