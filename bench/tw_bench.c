@@ -7,7 +7,8 @@
  * GFLOP/s
  *
  * train: bytes are the tokens (256 of them); WEIGHTS, if given, gets the initial weights. The first answer includes the
- * compilation. "memory" answers the peak bytes since it was last asked; "operations" and "compiled" choose the tier. */
+ * compilation. "memory" answers the peak bytes since it was last asked; "eager", "operations" and "compiled" choose the
+ * tier. */
 #include <immintrin.h>
 #include <omp.h>
 #include <stdio.h>
@@ -135,8 +136,8 @@ static int train(int argc, char **argv)
             printf("%.6f %.9g\n", milliseconds(start), loss);
         } else if (!strcmp(line, "memory\n")) {
             printf("%lld\n", (long long)tw_tensor_peak_bytes(true));
-        } else if (!strcmp(line, "operations\n") || !strcmp(line, "compiled\n")) {
-            tw_set_tier(line[0] == 'o' ? TW_TIER_OPERATIONS : TW_TIER_COMPILED);
+        } else if (!strcmp(line, "eager\n") || !strcmp(line, "operations\n") || !strcmp(line, "compiled\n")) {
+            tw_set_tier(line[0] == 'e' ? TW_TIER_EAGER : line[0] == 'o' ? TW_TIER_OPERATIONS : TW_TIER_COMPILED);
             tw_runtime_free();
             printf("ok\n");
         } else if (!strcmp(line, "plan\n")) {
