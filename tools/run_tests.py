@@ -21,7 +21,7 @@ WITH_ARGUMENTS += [["tile/replay", "--mutants", "1500", "tests/tile/kernels.py",
 
 # Scripts of the virtual environment for tests; the program tw is their first argument.
 SCRIPTS = [["tests/docs/documents.py"], ["tests/docs/commands.py"], ["tests/docs/install.py"], ["tests/cli/behaviour.py"], ["tests/random/regressions.py"],
-           ["tests/docs/excerpts.py"], ["tests/codegen/backends.py"],
+           ["tests/docs/excerpts.py"], ["tests/codegen/backends.py"], ["tests/faults/cache.py"],
            ["tests/tile/against_triton.py"], ["tests/tile/random_kernels.py", "100"], ["tests/tile/random_kernels.py", "--both", "1000", "5000"],
            ["tests/tile/command_line.py"], ["tests/tile/library_kernels.py"]]
 PYTHON = ".venv-tests/bin/python"
