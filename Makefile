@@ -8,12 +8,11 @@ SEED ?= 1
 SECONDS ?= 600
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo build test check-random check-kernels fuzz fuzz-machine bench lint format check-sanitize docs install clean
+.PHONY: help demo build test check-random check-kernels fuzz bench lint format check-sanitize docs install clean
 help:
 	@echo "make demo            set up, build, train a GPT on the King James text, print a sample"
 	@echo "make test            set up, build, run the tests"
-	@echo "make fuzz            libFuzzer on the tile language's front end (SECONDS=$(SECONDS))"
-	@echo "make fuzz-machine    libFuzzer on machine descriptions, tables and expressions (SECONDS=$(SECONDS))"
+	@echo "make fuzz TARGET=t   libFuzzer on what reads files: tile machine ir safetensors npy (all; SECONDS=$(SECONDS))"
 	@echo "make check-random    random graphs against the reference (GRAPHS=$(GRAPHS), SEED=$(SEED))"
 	@echo "make check-kernels   random kernels, interpreted and compiled (KERNELS=$(KERNELS), SEED=$(SEED))"
 	@echo "make bench SUITE=s   benchmarks beside PyTorch (train); rows go to bench/results/"
@@ -38,23 +37,9 @@ test: build
 	@tools/setup.sh tests
 	@python3 tools/run_tests.py $(BUILD)
 
-$(BUILD)-fuzz/build.ninja:
+fuzz:
 	@tools/setup.sh fuzz
-	@CC=clang-19 meson setup $(BUILD)-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link >/dev/null
-
-fuzz: $(BUILD)-fuzz/build.ninja
-	@ninja -C $(BUILD)-fuzz --quiet tests/tile/fuzz_lang
-	@mkdir -p $(BUILD)-fuzz/corpus && cp tests/tile/*.py tests/tile/lang/*.txt src/tile/lang/prelude.py $(BUILD)-fuzz/corpus/
-	@$(BUILD)-fuzz/tests/tile/fuzz_lang -max_total_time=$(SECONDS) -max_len=6000 -timeout=20 -rss_limit_mb=4096 $(BUILD)-fuzz/corpus
-
-# The corpus is the descriptions cut into pieces of a hundred lines, and the heads of the tables.
-fuzz-machine: $(BUILD)-fuzz/build.ninja
-	@ninja -C $(BUILD)-fuzz --quiet tests/machine/fuzz_descriptions
-	@mkdir -p $(BUILD)-fuzz/corpus-machine
-	@for f in data/machine/*.machine; do split -l 100 $$f $(BUILD)-fuzz/corpus-machine/$$(basename $$f).; done
-	@for f in data/machine/*.tsv; do head -40 $$f >$(BUILD)-fuzz/corpus-machine/$$(basename $$f); done
-	@$(BUILD)-fuzz/tests/machine/fuzz_descriptions -max_total_time=$(SECONDS) -max_len=8000 -timeout=20 -rss_limit_mb=4096 \
-	    $(BUILD)-fuzz/corpus-machine
+	@tools/fuzz.sh $(BUILD)-fuzz $(SECONDS) $(TARGET)
 
 check-random: build
 	@printf '%s\n' bits gradients again inplace compiled simplify | \

@@ -39,7 +39,7 @@ static void copy_launches(const tw_explanation *e, tw_captured *c)
         const explained_plan *p = e->plans.data[r->plan];
         for (int l = 0; l < p->launches; l++) {
             const explained_launch *from = &p->launch[l];
-            c->launch[c->launches++] = (tw_captured_launch){.kind = from->kind,
+            c->launch[c->launches++] = (tw_captured_launch){.kind = (int)from->kind,
                                                             .flops = (double)from->flops,
                                                             .bytes = (double)(from->bytes_read + from->bytes_written),
                                                             .programs = (double)from->programs};

@@ -49,7 +49,7 @@
                 r[i] = (T)((U)y >= width ? 0 : (uint64_t)x << y);                                                      \
                 break;                                                                                                 \
             case TW_T_SHR:                                                                                             \
-                r[i] = (T)((U)y >= width ? (SIGNED && (x >> (width - 1) & 1) ? -1 : 0) : x >> y);                      \
+                r[i] = (T)((U)y >= width ? (SIGNED && (x >> (width - 1) & 1) ? (T) - 1 : (T)0) : x >> y);              \
                 break;                                                                                                 \
             case TW_T_MULHI:                                                                                           \
                 r[i] = (T)(width == 64 ? high_half((uint64_t)x, (uint64_t)y)                                           \

@@ -1,6 +1,6 @@
 /* Any bytes as a description, as a table of measurements, as an expression and as samples of a calibration. What is
- * accepted is planned with. Nothing may crash, hang or leak. Entry of libFuzzer (make fuzz-machine); test_mutants.c
- * runs it on mutants of the descriptions that come with tw. */
+ * accepted is planned with. Nothing may crash, hang or leak. Entry of libFuzzer (make fuzz TARGET=machine);
+ * test_mutants.c runs it on mutants of the descriptions that come with tw. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>

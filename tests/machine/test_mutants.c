@@ -1,5 +1,5 @@
 /* Mutants of descriptions and tables: bytes changed, lines dropped, doubled, swapped between files, numbers made
- * absurd. Every one is accepted or refused with an error; none crashes. `make fuzz-machine` goes further. */
+ * absurd. Every one is accepted or refused with an error; none crashes. `make fuzz TARGET=machine` goes further. */
 #include "support.h"
 
 #include "base/os.h"

@@ -1,5 +1,5 @@
 /* Any bytes as a source file: parsed, checked, and every kernel of it compiled with types that are guessed from names.
- * Nothing may crash, hang or leak. Entry of libFuzzer (make fuzz); replay.c runs it on files. */
+ * Nothing may crash, hang or leak. Entry of libFuzzer (make fuzz TARGET=tile); replay.c runs it on files. */
 #include <string.h>
 
 #include "tile/lang/lang.h"
