@@ -6,6 +6,9 @@ GRAPHS ?= 2000
 KERNELS ?= 20000
 SEED ?= 1
 SECONDS ?= 600
+# tests that run kernels on several threads, or have several of their own: what TSan is for (libarcher tells it what OpenMP orders)
+THREADED = capture/test_threads capture/test_capture capture/test_bits capture/test_log schedule/test_fusion tile/test_kernel codegen/test_backend \
+    explain/test_explain tensor/test_tensor
 JOBS ?= $(shell nproc)
 
 .PHONY: help demo build test check-random check-kernels fuzz bench lint format check-sanitize docs install clean
@@ -17,7 +20,7 @@ help:
 	@echo "make check-kernels   random kernels, interpreted and compiled (KERNELS=$(KERNELS), SEED=$(SEED))"
 	@echo "make bench SUITE=s   benchmarks beside PyTorch (train); rows go to bench/results/"
 	@echo "make lint            layout of the code, direction of the includes"
-	@echo "make check-sanitize  tests under AddressSanitizer and UBSan"
+	@echo "make check-sanitize  tests under AddressSanitizer and UBSan; the runtime's under ThreadSanitizer"
 	@echo "make docs            docs/operators.md"
 	@echo "make install         library, headers, pkg-config file, program, man page (PREFIX, DESTDIR)"
 
@@ -68,6 +71,11 @@ check-sanitize:
 	@[ -e $(BUILD)-sanitize/build.ninja ] || meson setup $(BUILD)-sanitize -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
 	@ninja -C $(BUILD)-sanitize --quiet
 	@ASAN_OPTIONS=detect_leaks=1 python3 tools/run_tests.py $(BUILD)-sanitize
+	@tools/setup.sh fuzz
+	@[ -e $(BUILD)-tsan/build.ninja ] || CC=clang-19 meson setup $(BUILD)-tsan -Db_sanitize=thread -Db_lundef=false >/dev/null
+	@ninja -C $(BUILD)-tsan --quiet
+	@OMP_TOOL_LIBRARIES=/usr/lib/llvm-19/lib/libarcher.so \
+	    TSAN_OPTIONS="ignore_noninstrumented_modules=1 exitcode=66 suppressions=tools/tsan.supp" python3 tools/run_tests.py $(BUILD)-tsan $(THREADED)
 
 docs: build
 	@cp $(BUILD)/generated/operators.md docs/operators.md

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs every test program of a build folder, two at a time, and counts: cmocka cases and the checks that programs say they made."""
+"""run_tests.py BUILD [PROGRAM...]: runs every test of a build folder, or the programs named (FOLDER/test_NAME), two at a time, and counts:
+cmocka cases and the checks that programs say they made."""
 import concurrent.futures
 import glob
 import os
@@ -43,6 +44,8 @@ def main():
     programs = [[p] for p in programs if os.access(p, os.X_OK) and os.path.isfile(p)]
     programs += [[w if "=" in w or "/" not in w or w.endswith(".py") else os.path.join(tests, w) for w in c] for c in WITH_ARGUMENTS]
     programs = [[PYTHON, s[0], os.path.join(sys.argv[1], "src", "tw")] + s[1:] for s in SCRIPTS] + programs
+    if sys.argv[2:]:
+        programs = [[os.path.join(tests, name)] for name in sys.argv[2:]]
     passed = failed = 0
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for command, code, text in pool.map(run, programs):

@@ -18,8 +18,9 @@ enum { MOST_MEMBERS = 64, MOST_KNOWN = 4096 };
 static tw_os_lock *lock, *compile_lock; /* made at start-up */
 static tw_map *segments, *families;
 static uint64_t now;
-static tw_capture_stats stats;
-static const tw_executable *last;
+static tw_capture_stats stats; /* under the lock, but for hits */
+static _Atomic int64_t hits;
+static const tw_executable *last; /* under the lock, too */
 static struct {
     tw_segment_watcher *look;
     void *user;
@@ -33,13 +34,17 @@ void tw_capture_watch(tw_segment_watcher *look, void *user)
 
 int64_t tw_capture_stated_peak(void)
 {
-    return last ? tw_tensor_bytes() - tw_runtime_bytes() + last->plan->arena_bytes + tw_execute_scratch(last) : 0;
+    tw_os_lock_take(lock);
+    int64_t needed = last ? last->plan->arena_bytes + tw_execute_scratch(last) : -1;
+    tw_os_lock_release(lock);
+    return needed < 0 ? 0 : tw_tensor_bytes() - tw_runtime_bytes() + needed;
 }
 
 tw_capture_stats tw_capture_statistics(void)
 {
     tw_os_lock_take(lock);
     tw_capture_stats now_so_far = stats;
+    now_so_far.hits = atomic_load(&hits);
     now_so_far.known = segments ? (int64_t)tw_map_count(segments) : 0;
     tw_os_lock_release(lock);
     return now_so_far;
@@ -47,7 +52,10 @@ tw_capture_stats tw_capture_statistics(void)
 
 const tw_executable *tw_capture_last(void)
 {
-    return last;
+    tw_os_lock_take(lock);
+    const tw_executable *e = last;
+    tw_os_lock_release(lock);
+    return e;
 }
 
 /* ---- what is known ---- */
@@ -271,7 +279,10 @@ tw_status tw_known_compile(known *k, const tw_graph *g, const int *in_place, con
     tw_os_lock_take(compile_lock);
     if (!atomic_load(&k->executable)) {
         uint64_t start = tw_os_now_ns(), took;
-        bool others = k->family->members > 1 && k->family->first, may = !limited || !at_limit(k->family);
+        tw_os_lock_take(lock);
+        bool others = k->family->members > 1 && k->family->first;
+        tw_os_lock_release(lock);
+        bool may = !limited || !at_limit(k->family);
         status = tw_compile_member(g, in_place, stride, others ? k->family : NULL, may, &e);
         took = tw_os_now_ns() - start;
         if (ns)
@@ -340,7 +351,7 @@ static action decide(known *k, const tw_graph *g, char *reason, size_t room)
     if (t == TW_TIER_OPERATIONS || t == TW_TIER_EAGER)
         return RUN_OPERATIONS;
     if (atomic_load(&k->executable)) {
-        stats.hits++;
+        hits++;
         return RUN_PLAN;
     }
     if (others)
@@ -388,7 +399,11 @@ static tw_status run_segment(const tw_graph *g, tw_segment_io *io, const char *l
         if (!e)
             tw_say(TW_LOG_GUARDS, "a segment of %d operations, ended by %s, runs operation by operation",
                    operations_in(g), look);
-        last = e ? e : last;
+        if (e) {
+            tw_os_lock_take(lock);
+            last = e;
+            tw_os_lock_release(lock);
+        }
         status = run_seen(&run, e, io);
     }
     tw_known_done(k);
@@ -415,7 +430,7 @@ static tw_prepared *prepare(const tw_graph *g, const tw_segment_io *io, const ch
 static tw_status run_prepared(tw_prepared *plan, tw_segment_io *io)
 {
     tw_segment_run run = {.reason = "a call of a compiled function"};
-    stats.hits++;
+    hits++;
     return run_seen(&run, atomic_load(&((known *)plan)->executable), io);
 }
 

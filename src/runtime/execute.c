@@ -15,7 +15,7 @@
 
 enum { SMALL_PLAN_NS = 20000, CHUNKS_A_THREAD = 4, ALIGNMENT = 64, LOOKS = 2000 };
 
-static bool timing, spans;
+static _Atomic bool timing, spans;
 
 /* Temporary memory is kept between runs: one block for all plans that this thread runs. */
 static _Thread_local struct {
@@ -97,7 +97,7 @@ typedef struct run {
     int64_t scratch_stride;
     progress *progress; /* by launch */
     failure *failure;
-    uint64_t *ns;
+    _Atomic uint64_t *ns;
     tw_launch_span *span;
 } run;
 
@@ -261,8 +261,9 @@ tw_status tw_execute_watched(tw_executable *e, void *const *inputs, void *const 
     void **buffer = tw_alloc((size_t)(arguments + 1) * sizeof *buffer);
     int *first = tw_alloc((size_t)(plan->launches + 1) * sizeof *first);
     progress *far = fresh_progress(plan);
-    tw_launch_span *span = spans ? fresh_spans(e, threads) : NULL;
-    tw_status status = buffer && first && far && (span || !spans) ? TW_OK : TW_ERR_MEMORY;
+    bool look = spans;
+    tw_launch_span *span = look ? fresh_spans(e, threads) : NULL;
+    tw_status status = buffer && first && far && (span || !look) ? TW_OK : TW_ERR_MEMORY;
     if (status == TW_OK) {
         buffer[0] = memory.scratch;
         bind(plan, inputs, outputs, buffer + 1, first);
@@ -274,7 +275,8 @@ tw_status tw_execute_watched(tw_executable *e, void *const *inputs, void *const 
             run_together(&r);
         if (atomic_load(&failed.any))
             status = tw_error(failed.status, "%s", failed.message);
-        e->runs += timing && !watcher;
+        if (r.ns && !watcher)
+            e->runs++;
     }
     tw_free(buffer);
     tw_free(first);

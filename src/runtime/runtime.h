@@ -17,8 +17,8 @@ typedef struct tw_executable {
     tw_plan *plan;
     tw_kernel **kernel;    /* one for each of the plan's */
     int64_t scratch_bytes; /* a thread: the most that any launch needs */
-    uint64_t *ns;          /* by launch, summed over runs, while timing is on */
-    int64_t runs;
+    _Atomic uint64_t *ns;  /* by launch, summed over runs, while timing is on */
+    _Atomic int64_t runs;
     tw_launch_span *span; /* of the last run while tw_runtime_spans was on: [launch][thread]; NULL: none */
     int span_threads;
     uint64_t compile_ns;

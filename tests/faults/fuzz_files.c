@@ -1,5 +1,5 @@
-/* Any bytes as a file of tensors: safetensors, or .npy where they begin as one does. What is accepted is looked at whole,
- * written, and read again to the same thing. Nothing may crash, hang or leak. Entry of libFuzzer (make fuzz
+/* Any bytes as a file of tensors: safetensors, or .npy where they begin as one does. What is accepted is looked at
+ * whole, written, and read again to the same thing. Nothing may crash, hang or leak. Entry of libFuzzer (make fuzz
  * TARGET=safetensors, TARGET=npy). */
 #define _GNU_SOURCE /* memfd_create */
 #include <stdio.h>
@@ -69,7 +69,8 @@ static void safetensors(const char *path)
     for (int i = 0; i < count; i++) {
         name[i] = tw_file_name(f, i);
         tensor[i] = tw_file_tensor(f, name[i]);
-        must(tw_tensor_status(tensor[i]) == TW_OK || tw_tensor_status(tensor[i]) == TW_ERR_DTYPE, "a tensor of the file");
+        must(tw_tensor_status(tensor[i]) == TW_OK || tw_tensor_status(tensor[i]) == TW_ERR_DTYPE,
+             "a tensor of the file");
     }
     tw_file_metadata(f, "format");
     for (int i = 0; i < count; i++)
