@@ -70,7 +70,7 @@ check-sanitize:
 	@tools/setup.sh tests
 	@[ -e $(BUILD)-sanitize/build.ninja ] || meson setup $(BUILD)-sanitize -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
 	@ninja -C $(BUILD)-sanitize --quiet
-	@ASAN_OPTIONS=detect_leaks=1 python3 tools/run_tests.py $(BUILD)-sanitize
+	@ASAN_OPTIONS=detect_leaks=1 TEST_CFLAGS=-fsanitize=address,undefined python3 tools/run_tests.py $(BUILD)-sanitize
 	@tools/setup.sh fuzz
 	@[ -e $(BUILD)-tsan/build.ninja ] || CC=clang-19 meson setup $(BUILD)-tsan -Db_sanitize=thread -Db_lundef=false >/dev/null
 	@ninja -C $(BUILD)-tsan --quiet

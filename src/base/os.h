@@ -44,6 +44,8 @@ void tw_os_lock_take(tw_os_lock *lock);
 void tw_os_lock_release(tw_os_lock *lock);
 void tw_os_lock_wait(tw_os_lock *lock);   /* condition variable of the lock: releases, sleeps, takes again */
 void tw_os_lock_signal(tw_os_lock *lock); /* wakes all that wait */
+/* `end` runs on the calling thread, once, when that ends; not when the process does. For what a thread keeps. */
+void tw_os_at_thread_end(void (*end)(void));
 
 /* Sleeps while *word is value; may wake early. tw_os_wake wakes all that sleep on the word. */
 void tw_os_sleep_while(_Atomic uint32_t *word, uint32_t value);

@@ -47,6 +47,7 @@ static bool grow(char **block, int64_t *had, int64_t wants)
     atomic_fetch_sub(&bytes_held, *had);
     tw_count_bytes(-*had);
     *had = 0;
+    tw_os_at_thread_end(tw_runtime_free);
     *block = tw_alloc_aligned((size_t)TW_MAX(wants, ALIGNMENT), ALIGNMENT);
     if (*block) {
         *had = wants;

@@ -58,11 +58,19 @@ static _Thread_local struct {
     int64_t bytes;
 } scratch;
 
+static void free_scratch(void)
+{
+    tw_free(scratch.memory);
+    scratch.memory = NULL;
+    scratch.bytes = 0;
+}
+
 static char *scratch_of(int64_t bytes)
 {
     if (scratch.bytes >= bytes && scratch.memory)
         return scratch.memory;
-    tw_free(scratch.memory);
+    free_scratch();
+    tw_os_at_thread_end(free_scratch);
     scratch.bytes = TW_MAX(bytes, (int64_t)ALIGNMENT);
     scratch.memory = tw_alloc_aligned((size_t)scratch.bytes, ALIGNMENT);
     if (!scratch.memory)

@@ -86,6 +86,7 @@ void tw_base_release(tw_tensor *t);         /* as tw_release, of the reference t
 bool tw_scope_own(tw_tensor *t);
 
 /* ---- the segment: segment.c ---- */
+void tw_segment_forget(void); /* a thread that ends: what was recorded is not computed */
 typedef struct segment {
     uint64_t number; /* changes at every flush */
     tw_graph *g;

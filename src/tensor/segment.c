@@ -181,6 +181,19 @@ static void hand_out(segment *s, results *r, tw_status status)
             s->views.data[i]->view->listed = -1;
 }
 
+void tw_segment_forget(void)
+{
+    segment *s = &current;
+    results none = {0};
+    if (s->g)
+        hand_out(s, &none, TW_ERR_INTERNAL);
+    tw_graph_destroy(s->g);
+    s->g = NULL;
+    tw_vec_free(&s->pending);
+    tw_vec_free(&s->inputs);
+    tw_vec_free(&s->views);
+}
+
 tw_status tw_segment_flush(const char *reason)
 {
     return tw_segment_flush_into(reason, NULL, NULL);

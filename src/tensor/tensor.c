@@ -1,8 +1,9 @@
 /* Tensor handles: scopes, making, releasing, looking. */
-#include "tensor/internal.h"
-
 #include <math.h>
 #include <stdlib.h>
+
+#include "base/os.h"
+#include "tensor/internal.h"
 
 /* ---- scopes ---- */
 
@@ -11,13 +12,24 @@ static _Thread_local struct {
     int depth;
 } scopes;
 
+static void end_thread(void)
+{
+    tw_scope_end_all();
+    tw_generator_forget();
+    tw_segment_forget();
+}
+
 bool tw_scope_own(tw_tensor *t)
 {
+    if (!scopes.owned.data)
+        tw_os_at_thread_end(end_thread);
     return tw_vec_push(&scopes.owned, t);
 }
 
 tw_scope tw_scope_begin(void)
 {
+    if (!scopes.owned.data)
+        tw_os_at_thread_end(end_thread);
     bool fine = tw_vec_push(&scopes.owned, NULL);
     scopes.depth += fine;
     return (tw_scope){.depth = fine ? scopes.depth : 0, .open = true};

@@ -59,8 +59,7 @@ static void *train(void *data)
         w->status = tw_error_code();
     }
     tw_sgd_free(&o);
-    tw_parameters_free(&p);
-    tw_scope_end_all();
+    tw_parameters_free(&p); /* the thread's own things, generator and scopes, go with it */
     return NULL;
 }
 
@@ -93,8 +92,8 @@ static void threads_train_as_if_alone(void **state)
 }
 
 static const char text[] = "import triton\n"
-"import triton.language as tl\n"
-"@triton.jit\n"
+                           "import triton.language as tl\n"
+                           "@triton.jit\n"
                            "def scale(x_ptr, out_ptr, n, factor, BLOCK: tl.constexpr):\n"
                            "    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)\n"
                            "    tl.store(out_ptr + i, tl.load(x_ptr + i, mask=i < n) * factor, mask=i < n)\n";

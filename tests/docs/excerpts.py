@@ -31,7 +31,7 @@ def pattern(block):
 def compile_program(build, folder, name):
     library = os.path.abspath(os.path.join(build, "src"))
     subprocess.run(["cc", "-Iinclude", f"-I{build}/generated", os.path.join(folder, name), "-o", os.path.join(folder, name[:-2]), f"-L{library}",
-                    "-ltilewright", f"-Wl,-rpath,{library}"], check=True)
+                    "-ltilewright", f"-Wl,-rpath,{library}", *os.environ.get("TEST_CFLAGS", "").split()], check=True)
 
 
 def main():

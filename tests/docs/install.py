@@ -41,7 +41,7 @@ def main():
             code, want = documents.PROGRAM.search(f.read()).groups()
         with open(f"{folder}/program.c", "w", encoding="utf-8") as f:
             f.write(code)
-        done = run("cc", "-Wall", "-Wextra", "-Werror", f"{folder}/program.c", "-o", f"{folder}/program", *flags)
+        done = run("cc", "-Wall", "-Wextra", "-Werror", f"{folder}/program.c", "-o", f"{folder}/program", *flags, *os.environ.get("TEST_CFLAGS", "").split())
         expect("the program of README.md compiles", done.returncode == 0, done.stderr)
         done = run(f"{folder}/program", env=dict(os.environ, LD_LIBRARY_PATH=os.path.dirname(pkgconfig)))
         expect("and prints what is written there", done.stdout == want, done.stdout + done.stderr)

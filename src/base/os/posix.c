@@ -463,6 +463,41 @@ void tw_os_pause(void)
 #endif
 }
 
+/* ---- what threads keep ---- */
+
+enum { MOST_ENDS = 8 };
+static _Thread_local struct {
+    void (*end[MOST_ENDS])(void);
+    int count;
+} ends;
+static pthread_key_t ends_key;
+static _Atomic uint32_t ends_once;
+
+static void run_ends(void *unused)
+{
+    (void)unused;
+    while (ends.count > 0)
+        ends.end[--ends.count]();
+}
+
+static void make_ends_key(void)
+{
+    if (pthread_key_create(&ends_key, run_ends) != 0)
+        ends_key = (pthread_key_t)-1; /* what threads keep is lost then, which is all that can be done */
+}
+
+void tw_os_at_thread_end(void (*end)(void))
+{
+    for (int i = 0; i < ends.count; i++)
+        if (ends.end[i] == end)
+            return;
+    tw_os_once(&ends_once, make_ends_key);
+    if (ends.count < MOST_ENDS && pthread_setspecific(ends_key, &ends) == 0)
+        ends.end[ends.count++] = end;
+}
+
+/* ---- speech ---- */
+
 static pthread_mutex_t speech;
 static pthread_once_t speech_once = PTHREAD_ONCE_INIT;
 

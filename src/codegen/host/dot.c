@@ -357,32 +357,37 @@ static void prefetch_rows(cg *x, product *p, const tw_value *pointer, LLVMValueR
 
 enum { MOST_PREFETCHED = 12 };
 
-static void find_loads(const cg *x, const tw_value *v, const tw_value *dot, const tw_op **load, int *count, int depth)
+typedef struct loads {
+    const tw_op *load[MOST_PREFETCHED];
+    int count;
+    bool *seen; /* by value id: many ways lead to one value, of which each doubles them */
+} loads;
+
+static void find_loads(const cg *x, const tw_value *v, const tw_value *dot, loads *found)
 {
     const tw_op *op = v->def;
-    if (!op || v == dot || v->type.rank != dot->type.rank || x->state[v->id].memory || depth > 100 ||
-        *count == MOST_PREFETCHED)
+    if (!op || v == dot || v->type.rank != dot->type.rank || x->state[v->id].memory || found->seen[v->id] ||
+        found->count == MOST_PREFETCHED)
         return;
-    if (op->code == TW_T_LOAD) {
-        for (int i = 0; i < *count; i++)
-            if (load[i] == op)
-                return;
-        load[(*count)++] = op;
-        return;
-    }
+    found->seen[v->id] = true;
+    if (op->code == TW_T_LOAD)
+        found->load[found->count++] = op;
     for (uint32_t i = 0; i < op->operands && op->info->class == TW_CLASS_POINTWISE; i++)
-        find_loads(x, op->operand[i], dot, load, count, depth + 1);
+        find_loads(x, op->operand[i], dot, found);
 }
 
 static void prefetch(cg *x, product *p, LLVMValueRef m, LLVMValueRef j, int rows, int vectors)
 {
-    const tw_op *load[MOST_PREFETCHED];
-    int loads = 0;
+    loads found = {.seen = tw_arena_zero(x->arena, x->g->values + 1, sizeof(bool))};
+    if (!found.seen) {
+        x->status = TW_ERR_MEMORY;
+        return;
+    }
     cg_forget(x);
     for (int i = 0; i < p->count; i++)
-        find_loads(x, p->stores[i]->operand[1], &p->op->result[0], load, &loads, 0);
-    for (int i = 0; i < loads; i++)
-        prefetch_rows(x, p, load[i]->operand[0], m, j, rows, vectors, false);
+        find_loads(x, p->stores[i]->operand[1], &p->op->result[0], &found);
+    for (int i = 0; i < found.count; i++)
+        prefetch_rows(x, p, found.load[i]->operand[0], m, j, rows, vectors, false);
     for (int i = 0; i < p->count && i < MOST_PREFETCHED; i++)
         prefetch_rows(x, p, p->stores[i]->operand[0], m, j, rows, vectors, true);
 }

@@ -152,21 +152,24 @@ static void mark_kept(cg *x, const tw_block *block)
 /* ---- products and their stores ---- */
 
 /* Every use of the product, through element-wise work of its shape, ends in a store of its shape in this block. */
-static bool only_stored(const cg *x, const tw_value *v, const tw_type *shape, const tw_block *block, int depth)
+static bool only_stored(cg *x, const tw_value *v, const tw_block *block)
 {
+    bool *made = tw_arena_zero(x->arena, x->g->values + 1, sizeof *made); /* by value id: from the product */
+    if (!made)
+        return cg_fail(x, TW_ERR_MEMORY), false;
+    made[v->id] = true;
     for (const tw_op *op = block->first; op; op = op->next) {
+        const tw_type *t = op->code == TW_T_STORE ? &op->operand[0]->type : op->results ? &op->result[0].type : NULL;
         for (uint32_t i = 0; i < op->operands; i++) {
-            if (op->operand[i] != v)
+            if (!op->operand[i] || !made[op->operand[i]->id])
                 continue;
-            const tw_type *t = op->code == TW_T_STORE ? &op->operand[0]->type
-                               : op->results          ? &op->result[0].type
-                                                      : NULL;
-            if (!t || !cg_same_shape(t, shape) || depth > 60)
+            if (!t || !cg_same_shape(t, &v->type))
                 return false;
             if (op->code == TW_T_STORE && i == 1)
                 continue;
-            if (op->info->class != TW_CLASS_POINTWISE || !only_stored(x, &op->result[0], shape, block, depth + 1))
+            if (op->info->class != TW_CLASS_POINTWISE)
                 return false;
+            made[op->result[0].id] = true;
         }
         if (op->regions)
             return false;
@@ -313,7 +316,7 @@ static void lower_dot(cg *x, statements *s, const tw_op *op)
     const tw_value *v = &op->result[0];
     if (x->state[v->id].into)
         cg_dot(x, op, NULL, 0, x->state[v->id].into);
-    else if (v->type.rank == 2 && x->uses[v->id] && only_stored(x, v, &v->type, op->block, 0) && cg_may_wait(x, op))
+    else if (v->type.rank == 2 && x->uses[v->id] && only_stored(x, v, op->block) && cg_may_wait(x, op))
         s->dot = op;
     else
         cg_dot(x, op, NULL, 0, NULL);
