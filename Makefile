@@ -19,7 +19,7 @@ help:
 	@echo "make check-random    random graphs against the reference (GRAPHS=$(GRAPHS), SEED=$(SEED))"
 	@echo "make check-kernels   random kernels, interpreted and compiled (KERNELS=$(KERNELS), SEED=$(SEED))"
 	@echo "make bench SUITE=s   benchmarks beside PyTorch (train); rows go to bench/results/"
-	@echo "make lint            layout of the code, direction of the includes"
+	@echo "make lint            layout of the code, direction of the includes, clang-tidy"
 	@echo "make check-sanitize  tests under AddressSanitizer and UBSan; the runtime's under ThreadSanitizer"
 	@echo "make docs            docs/operators.md"
 	@echo "make install         library, headers, pkg-config file, program, man page (PREFIX, DESTDIR)"
@@ -56,10 +56,11 @@ bench: build
 	@bench/setup_peers.sh
 	@.venv-peers/bin/python bench/run.py $(SUITE)
 
-lint:
+lint: build
 	@tools/setup.sh lint
 	@python3 tools/check_includes.py
 	@git ls-files '*.c' '*.h' | xargs clang-format-19 --dry-run -Werror
+	@git ls-files 'src/*.c' | xargs -P $(JOBS) -n 16 clang-tidy-19 -p $(BUILD) --quiet 2>/dev/null
 
 format:
 	@tools/setup.sh lint

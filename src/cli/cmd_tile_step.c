@@ -132,7 +132,7 @@ static int command(stepper *s, const tw_tile_machine *m, const tw_op *op, char *
     case 'q':
         return 'q';
     case 'b':
-        s->line = atoi(rest);
+        s->line = (int)strtol(rest, NULL, 10);
         printf("  stops at line %d\n", s->line);
         return 0;
     case 'g':

@@ -153,9 +153,8 @@ tw_status checkpoint_restore(const tw_tensor_file *file, tw_gpt *m, tw_adamw *o,
         o->step = strtoll(tw_file_metadata(file, "step"), NULL, 10);
     if (random_state && tw_file_metadata(file, "random"))
         *random_state = strtoull(tw_file_metadata(file, "random"), NULL, 10);
-    long long generator[2];
-    if (o && status == TW_OK && tw_file_metadata(file, "generator") &&
-        sscanf(tw_file_metadata(file, "generator"), "%lld,%lld", &generator[0], &generator[1]) == 2)
-        status = tw_generator_set((int64_t[]){generator[0], generator[1]});
-    return status;
+    const char *generator = o ? tw_file_metadata(file, "generator") : NULL;
+    char *second = NULL;
+    int64_t key = generator ? strtoll(generator, &second, 10) : 0;
+    return second && *second == ',' ? tw_generator_set((int64_t[]){key, strtoll(second + 1, NULL, 10)}) : TW_OK;
 }

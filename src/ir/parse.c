@@ -165,6 +165,7 @@ static bool size(parser *p, tw_dim *d)
 static bool division(parser *p, int depth, tw_dim *d)
 {
     tw_dim above, below;
+    // NOLINTNEXTLINE(misc-redundant-expression): two parentheses
     if (!expect(p, '(') || !expect(p, '(') || !dimension(p, depth + 1, &above) || !expect(p, ')') || !expect(p, '/') ||
         !expect(p, '(') || !dimension(p, depth + 1, &below) || !expect(p, ')') || !expect(p, ')'))
         return false;

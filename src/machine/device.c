@@ -54,7 +54,7 @@ const char *tw_topology_name(int topology)
 /* A type that the chip has no engine for runs at the next wider one that it has. */
 static double peak_of(const tw_chip *c, int type)
 {
-    static const signed char wider[TW_PEAKS] = {
+    static const int wider[TW_PEAKS] = {
         [TW_PEAK_FP64] = -1,           [TW_PEAK_FP32] = TW_PEAK_FP64, [TW_PEAK_TF32] = TW_PEAK_FP32,
         [TW_PEAK_FP16] = TW_PEAK_TF32, [TW_PEAK_BF16] = TW_PEAK_TF32, [TW_PEAK_FP8] = TW_PEAK_BF16,
         [TW_PEAK_FP4] = TW_PEAK_FP8,   [TW_PEAK_INT8] = TW_PEAK_BF16};

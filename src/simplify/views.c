@@ -140,6 +140,7 @@ static bool pad_of_pad(tw_graph *g, const tw_op *op, tw_value **replacement)
     const tw_op *inner = made_by(op->operand[0], TW_G_PAD);
     int64_t low[TW_MAX_RANK], high[TW_MAX_RANK];
     int rank = op->result[0].type.rank;
+    // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): the bits count, of NaN and of -0 too
     if (!inner || memcmp(&inner->attr[2].f, &op->attr[2].f, sizeof(double)) != 0)
         return false;
     for (int i = 0; i < rank; i++)

@@ -11,9 +11,9 @@
 
 enum { MOST_INPUTS = 64, MOST_OUTPUTS = 64, MOST_RESULTS = 1024 };
 
-typedef struct input_guard { /* of the handle and of the cell behind it */
-    tw_dtype dtype;
-    int rank, cell_rank, same_as, same_cell; /* the first input that is the same tensor, or of the same cell */
+typedef struct input_guard { /* of the handle and of the cell behind it; compared as bytes, so without gaps */
+    int dtype, rank, cell_rank, same_as, same_cell; /* the first input that is the same tensor, or of the same cell */
+    int no_gap;
     int64_t shape[TW_MAX_RANK], stride[TW_MAX_RANK], offset, cell_shape[TW_MAX_RANK];
 } input_guard;
 
@@ -102,7 +102,7 @@ void tw_function_destroy(tw_function *f)
 static input_guard guard_of(tw_tensor *const *inputs, int i)
 {
     const tw_tensor *t = inputs[i];
-    input_guard g = {.dtype = t->dtype, .rank = t->rank, .cell_rank = t->cell->rank, .offset = t->offset};
+    input_guard g = {.dtype = (int)t->dtype, .rank = t->rank, .cell_rank = t->cell->rank, .offset = t->offset};
     while (inputs[g.same_as] != t)
         g.same_as++;
     while (inputs[g.same_cell]->cell != t->cell)
@@ -141,8 +141,8 @@ static void say_reason(const tw_function *f, tw_tensor *const *inputs, int n, ch
         if (!memcmp(&now, was, sizeof now))
             continue;
         if (now.dtype != was->dtype)
-            snprintf(reason, room, "input %d: dtype %s, was %s", i, tw_dtype_name(now.dtype),
-                     tw_dtype_name(was->dtype));
+            snprintf(reason, room, "input %d: dtype %s, was %s", i, tw_dtype_name((tw_dtype)now.dtype),
+                     tw_dtype_name((tw_dtype)was->dtype));
         else if (now.rank != was->rank)
             snprintf(reason, room, "input %d: %d dimensions, were %d", i, now.rank, was->rank);
         else if (now.same_as != was->same_as || now.same_cell != was->same_cell)

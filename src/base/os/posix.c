@@ -71,8 +71,9 @@ size_t tw_os_memory_bytes(void)
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     size_t bytes = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX;
     FILE *f = fopen("/sys/fs/cgroup/memory.max", "r");
-    unsigned long long limit;
-    if (f && fscanf(f, "%llu", &limit) == 1 && limit < bytes)
+    char text[64] = "";
+    unsigned long long limit = f && fgets(text, sizeof text, f) ? strtoull(text, NULL, 10) : 0;
+    if (limit > 0 && limit < bytes) /* "max": none */
         bytes = (size_t)limit;
     if (f)
         fclose(f);
