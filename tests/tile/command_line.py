@@ -129,6 +129,30 @@ def stepping(tw, folder):
     expect("step quits", done.returncode == 130, done)
 
 
+DEEP = """import triton
+import triton.language as tl
+
+
+@triton.jit
+def deep(a_ptr, b_ptr, c_ptr):
+    i = tl.arange(0, 32)
+    at = i[:, None] * 32 + i[None, :]
+    acc = tl.dot(tl.load(a_ptr + at), tl.load(b_ptr + at))
+    for _ in tl.static_range(50):
+        acc = acc * acc
+    tl.store(c_ptr + at, acc)
+"""
+
+
+def many_ways_to_one_value(tw, folder):
+    """2^50 ways lead from the store to the product: what walks along each of them has no end."""
+    path = f"{folder}/deep.py"
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(DEEP)
+    done = run(tw, "compile", path, "--kernel", "deep", "--arg", "a_ptr:*f32", "--arg", "b_ptr:*f32", "--arg", "c_ptr:*f32", "--emit", "llvm")
+    expect("a deep epilogue compiles", done.returncode == 0 and "define i32 @tw_kernel" in done.stdout, done)
+
+
 def messages(tw, folder):
     with open(f"{folder}/loops.py", "w", encoding="utf-8") as f:
         f.write("import triton\nimport triton.language as tl\n\n@triton.jit\ndef forever(x):\n    while tl.atomic_cas(x, 0, 1) != 0:\n        pass\n"
@@ -192,7 +216,7 @@ def leaving_loops(tw, folder):
 
 def main():
     tw = os.path.abspath(sys.argv[1])
-    for part in (check_finds_mistakes, run_and_parse, configurations, stepping, messages, leaving_loops):
+    for part in (check_finds_mistakes, run_and_parse, configurations, stepping, messages, leaving_loops, many_ways_to_one_value):
         with tempfile.TemporaryDirectory() as folder:
             part(tw, folder)
     print(f"# checks: {checks - failures}")
