@@ -540,6 +540,12 @@ static emitted emit_operand(emitter *e, const tw_op *op, uint32_t i, const tw_in
     return v;
 }
 
+static bool has_elements(const emitter *e, const tw_value *v)
+{
+    return facts_of(e->s, v)->count != 0;
+}
+
+/* Of an operand without elements none is read: it may be made of nothing at all, as a cat of no parts. */
 static emitted emit_pulled(emitter *e, const tw_op *op, const tw_index *const *at)
 {
     tw_dtype dtype = (tw_dtype)op->result[0].type.dtype;
@@ -548,21 +554,26 @@ static emitted emit_pulled(emitter *e, const tw_op *op, const tw_index *const *a
     case TW_CLASS_JOIN: /* the last piece needs no test: an element that is in no other is in it */
         x = NOTHING;
         for (uint32_t i = op->operands; i-- > 0;) {
-            if (facts_of(e->s, op->operand[i])->count == 0)
+            if (!has_elements(e, op->operand[i]))
                 continue;
             emitted piece = emit_operand(e, op, i, at, &mask);
             x = x.v ? select(e, mask, piece, x) : piece;
         }
         return x;
     case TW_CLASS_VIEW:
+        if (op->code != TW_G_PAD)
+            return emit_operand(e, op, 0, at, &mask);
+        operand[0] = (emitted){tw_emit_constant(e, dtype, op->attr[2].f, (int64_t)op->attr[2].f), 0};
+        if (!has_elements(e, op->operand[0]))
+            return operand[0];
         x = emit_operand(e, op, 0, at, &mask);
-        if (op->code != TW_G_PAD || !mask.v)
-            return x;
-        return select(e, mask, x, (emitted){tw_emit_constant(e, dtype, op->attr[2].f, (int64_t)op->attr[2].f), 0});
+        return mask.v ? select(e, mask, x, operand[0]) : x;
     case TW_CLASS_GATHER:
         return emit_operand(e, op, 0, at, &mask);
     case TW_CLASS_SCATTER: { /* slice_update */
         emitted base = emit_operand(e, op, 0, at, &mask);
+        if (!has_elements(e, op->operand[1]))
+            return base;
         emitted piece = emit_operand(e, op, 1, at, &mask);
         return mask.v ? select(e, mask, piece, base) : piece;
     }
