@@ -23,7 +23,7 @@ def run(code, build):
             f.write(code)
         library = os.path.join(build, "src")
         subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-Iinclude", f"-I{build}/generated", source, "-o", program, f"-L{library}",
-                        "-ltilewright", f"-Wl,-rpath,{os.path.abspath(library)}"], check=True)
+                        "-ltilewright", f"-Wl,-rpath,{os.path.abspath(library)}", *os.environ.get("TEST_CFLAGS", "").split()], check=True)
         return subprocess.run([program], check=True, capture_output=True, text=True, timeout=300).stdout
 
 
