@@ -13,7 +13,7 @@ checks = failures = 0
 
 
 def run(tw, *args, text=None):
-    return subprocess.run([tw, "tile", *args], capture_output=True, text=True, input=text, timeout=60)
+    return subprocess.run([tw, "tile", *args], capture_output=True, text=True, input=text, timeout=300)
 
 
 def expect(what, holds, done=None):
