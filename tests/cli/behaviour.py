@@ -25,7 +25,7 @@ def expect(what, holds, done=None):
 
 
 def tw(*args, **settings):
-    return subprocess.run([TW, *args], capture_output=True, text=True, errors="replace", timeout=120, **settings)
+    return subprocess.run([TW, *args], capture_output=True, text=True, errors="replace", timeout=600, **settings)
 
 
 def refused(what, code, start, *args, **settings):
