@@ -1,6 +1,7 @@
 /* safetensors: 8 bytes of header length, a JSON header, the data. https://github.com/huggingface/safetensors (format
  * section). */
 #include <jansson.h>
+#include <stdlib.h>
 
 #include "base/os.h"
 #include "capture/check.h"
@@ -11,10 +12,18 @@
 enum { MOST_HEADER = 64 << 20 };
 static const size_t MOST_FILE = (size_t)1 << 40;
 
+typedef struct entry { /* where a tensor lies; name and JSON are the header's */
+    const char *name;
+    json_t *json;
+    size_t from, to;
+} entry;
+
 struct tw_tensor_file {
     const void *map;
     size_t bytes, data; /* of the file; where the data begins */
     json_t *header;
+    entry *entry; /* in the header's order */
+    int count;
 };
 
 static const struct {
@@ -123,10 +132,10 @@ tw_status tw_save_safetensors(const char *path, int count, const char *const *na
 
 /* ---- reading ---- */
 
-static tw_status check_entry(const char *name, json_t *entry, size_t data_bytes)
+static tw_status read_entry(entry *e, size_t data_bytes)
 {
-    json_t *shape = json_object_get(entry, "shape"), *offsets = json_object_get(entry, "data_offsets");
-    const char *dtype = json_string_value(json_object_get(entry, "dtype"));
+    json_t *shape = json_object_get(e->json, "shape"), *offsets = json_object_get(e->json, "data_offsets");
+    const char *dtype = json_string_value(json_object_get(e->json, "dtype")), *name = e->name;
     size_t size = 0;
     for (size_t i = 0; dtype && i < TW_COUNT(dtypes); i++)
         size = !strcmp(dtype, dtypes[i].name) ? tw_dtype_size(dtypes[i].dtype) : size;
@@ -150,39 +159,56 @@ static tw_status check_entry(const char *name, json_t *entry, size_t data_bytes)
     if (from < 0 || to < from || (size_t)to > data_bytes || (size_t)(to - from) != bytes)
         return tw_error(TW_ERR_FORMAT, "safetensors: '%s' has data_offsets %lld to %lld; expected %zu bytes within %zu",
                         name, (long long)from, (long long)to, bytes, data_bytes);
+    e->from = (size_t)from;
+    e->to = (size_t)to;
     return TW_OK;
 }
 
-/* Entries must lie side by side: no overlap, no byte that belongs to none (the format's own rule). */
+static int by_place(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+    return x->from != y->from ? (x->from > y->from) - (x->from < y->from) : (x->to > y->to) - (x->to < y->to);
+}
+
+/* Entries must lie side by side: no overlap, no byte that belongs to none (the format's own rule). A header has room
+ * for a million entries, so they are not compared each with each. */
 static tw_status check_cover(const tw_tensor_file *f)
 {
-    size_t sum = 0;
+    entry *sorted = tw_alloc(((size_t)f->count + 1) * sizeof *sorted);
+    size_t at = 0;
+    tw_status status = TW_OK;
+    if (!sorted)
+        return TW_ERR_MEMORY;
+    if (f->count)
+        memcpy(sorted, f->entry, (size_t)f->count * sizeof *sorted);
+    qsort(sorted, (size_t)f->count, sizeof *sorted, by_place);
+    for (int i = 0; i < f->count && status == TW_OK; at = sorted[i++].to)
+        if (sorted[i].from != at)
+            status =
+                tw_error(TW_ERR_FORMAT,
+                         "safetensors: '%s' begins at byte %zu of the data; expected %zu, where another tensor ends",
+                         sorted[i].name, sorted[i].from, at);
+    tw_free(sorted);
+    if (status == TW_OK && at != f->bytes - f->data)
+        status = tw_error(TW_ERR_FORMAT, "safetensors: tensors hold %zu bytes, the file %zu", at, f->bytes - f->data);
+    return status;
+}
+
+static tw_status read_entries(tw_tensor_file *f)
+{
     const char *name;
-    json_t *entry;
-    json_object_foreach(f->header, name, entry)
+    json_t *json;
+    if (!(f->entry = tw_alloc_zero(json_object_size(f->header) + 1, sizeof *f->entry)))
+        return TW_ERR_MEMORY;
+    json_object_foreach(f->header, name, json)
     {
         if (!strcmp(name, "__metadata__"))
             continue;
-        json_t *offsets = json_object_get(entry, "data_offsets");
-        json_int_t from = json_integer_value(json_array_get(offsets, 0)),
-                   to = json_integer_value(json_array_get(offsets, 1));
-        const char *other_name;
-        json_t *other;
-        sum += (size_t)(to - from);
-        if (from == 0 || from == to)
-            continue;
-        bool follows = false;
-        json_object_foreach(f->header, other_name, other)
-        {
-            json_t *theirs = json_object_get(other, "data_offsets");
-            follows = follows || (other != entry && theirs && json_integer_value(json_array_get(theirs, 1)) == from);
-        }
-        if (!follows)
-            return tw_error(TW_ERR_FORMAT, "safetensors: '%s' doesn't begin where another tensor ends", name);
+        entry *e = &f->entry[f->count++];
+        *e = (entry){.name = name, .json = json};
+        TW_TRY(read_entry(e, f->bytes - f->data));
     }
-    return sum == f->bytes - f->data
-               ? TW_OK
-               : tw_error(TW_ERR_FORMAT, "safetensors: tensors hold %zu bytes, the file %zu", sum, f->bytes - f->data);
+    return check_cover(f);
 }
 
 static tw_status parse(tw_tensor_file *f, const char *path)
@@ -202,14 +228,7 @@ static tw_status parse(tw_tensor_file *f, const char *path)
         return tw_error(TW_ERR_FORMAT, "%s: header, byte %d: %s", path, problem.position, problem.text);
     if (!json_is_object(f->header))
         return tw_error(TW_ERR_FORMAT, "%s: the header is no JSON object", path);
-    const char *name;
-    json_t *entry;
-    json_object_foreach(f->header, name, entry)
-    {
-        if (strcmp(name, "__metadata__") != 0)
-            TW_TRY(check_entry(name, entry, f->bytes - f->data));
-    }
-    return check_cover(f);
+    return read_entries(f);
 }
 
 tw_status tw_open_safetensors(const char *path, tw_tensor_file **file)
@@ -237,30 +256,18 @@ void tw_close_safetensors(tw_tensor_file *f)
     if (f->map)
         tw_os_unmap(f->map, f->bytes);
     json_decref(f->header);
+    tw_free(f->entry);
     tw_free(f);
-}
-
-static json_t *entry_at(const tw_tensor_file *f, int wanted, const char **name)
-{
-    json_t *entry;
-    int i = 0;
-    json_object_foreach(f->header, *name, entry)
-    {
-        if (strcmp(*name, "__metadata__") != 0 && i++ == wanted)
-            return entry;
-    }
-    return NULL;
 }
 
 int tw_file_count(const tw_tensor_file *f)
 {
-    return (int)json_object_size(f->header) - (json_object_get(f->header, "__metadata__") != NULL);
+    return f->count;
 }
 
 const char *tw_file_name(const tw_tensor_file *f, int i)
 {
-    const char *name = NULL;
-    return entry_at(f, i, &name) ? name : NULL;
+    return i >= 0 && i < f->count ? f->entry[i].name : NULL;
 }
 
 const char *tw_file_metadata(const tw_tensor_file *f, const char *key)

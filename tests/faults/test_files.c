@@ -214,6 +214,10 @@ static void claims(void **state)
         "{\"x\":{\"dtype\":\"C64\",\"shape\":[1],\"data_offsets\":[0,4]}}",
         "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_"
         "offsets\":[0,4]}}",
+        "{\"x\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"z\":{\"dtype\":\"U8\",\"shape\":[2],\"data_"
+        "offsets\":[0,2]}}",
+        "{\"x\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[0,3]},\"z\":{\"dtype\":\"U8\",\"shape\":[1],\"data_"
+        "offsets\":[2,3]}}",
         "{\"x\":7}",
         "{\"__metadata__\":7,\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
         "{\"x\":{\"dtype\":\"F32\",\"shape\":[0,9223372036854775807],\"data_offsets\":[0,0]},"
@@ -250,6 +254,34 @@ static void claims(void **state)
     memset(file, 0xff, 8); /* a header of 2^64 - 1 bytes */
     write_bytes(in_folder("claims"), file, 100);
     assert_int_equal(read_safetensors(path), TW_ERR_FORMAT);
+}
+
+/* A header of a hundred thousand tensors is read in about the time that its text takes. */
+static void many_tensors(void **state)
+{
+    enum { TENSORS = 100000 };
+    tw_text header = {0};
+    tw_tensor_file *f = NULL;
+    (void)state;
+    for (int i = 0; i < TENSORS; i++)
+        tw_text_add(&header, "%s\"%d\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}", i ? "," : "{", i, i,
+                    i + 1);
+    tw_text_add(&header, "}");
+    uint64_t length = header.count;
+    char *file = calloc(1, 8 + header.count + TENSORS);
+    assert_non_null(file);
+    assert_false(header.failed);
+    memcpy(file, &length, 8);
+    memcpy(file + 8, header.data, header.count);
+    write_bytes(in_folder("many"), file, 8 + header.count + TENSORS);
+    assert_int_equal(tw_open_safetensors(path, &f), TW_OK);
+    assert_int_equal(tw_file_count(f), TENSORS);
+    for (int i = 0; i < TENSORS; i++)
+        assert_int_equal(atoi(tw_file_name(f, i)), i);
+    assert_null(tw_file_name(f, TENSORS));
+    tw_close_safetensors(f);
+    free(file);
+    tw_text_free(&header);
 }
 
 /* ---- killed while saving ---- */
@@ -404,8 +436,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(killed_while_saving), /* first: it forks, and nothing has started a thread yet */
-        cmocka_unit_test(full_disk),           cmocka_unit_test(npy),    cmocka_unit_test(safetensors),
-        cmocka_unit_test(checkpoint),          cmocka_unit_test(claims),
+        cmocka_unit_test(full_disk),           cmocka_unit_test(many_tensors), cmocka_unit_test(npy),
+        cmocka_unit_test(safetensors),         cmocka_unit_test(checkpoint),   cmocka_unit_test(claims),
     };
     char command[128];
     snprintf(folder, sizeof folder, "/tmp/tw-files-XXXXXX");
