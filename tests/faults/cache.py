@@ -14,7 +14,7 @@ GRAPHS = [f"""%0 = input : f32[{n}, 8]
 %2 = softmax %1 {{axis=-1}} : f32[{n}, 8]
 %3 = sum %2 {{axes=[0], keepdim=false}} : f32[8]
 output %3
-""" for n, op in ((2, "exp"), (3, "tanh"), (4, "sin"), (5, "abs"))]
+""" for n, op in ((2, "exp"), (3, "tanh"))]
 
 
 def expect(what, holds, said=""):
@@ -25,9 +25,14 @@ def expect(what, holds, said=""):
         print(f"FAILED: {what}\n{said[-1500:]}")
 
 
+def environment(cache, **more):
+    """None takes a variable away. Only the host's kernels are cached, so no other back end may be asked for."""
+    env = {**os.environ, "TW_BACKEND": None, "TW_CACHE": "1", "TW_CACHE_DIR": cache, "TW_LOG": "cache", **more}
+    return {k: v for k, v in env.items() if v is not None}
+
+
 def start(graph, cache, **settings):
-    env = {**os.environ, "TW_CACHE": "1", "TW_CACHE_DIR": cache, "TW_LOG": "cache", **settings.pop("env", {})}
-    env = {k: v for k, v in env.items() if v is not None}
+    env = environment(cache, **settings.pop("env", {}))
     return subprocess.Popen([TW, "run", graph], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", env=env, **settings)
 
 
@@ -106,14 +111,14 @@ def never_needed(graphs, right, folder):
         code, out, said = run(graphs[0], cache or "", env=env, **nobody)
         expect(f"{what} costs the cache only", code == 0 and out == right[0] and "not cached: " in said, said)
     if os.geteuid() == 0 and subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode == 0:
-        for what, mounts in (("a temporary folder from which nothing can be executed", "mount -t tmpfs -o noexec none /tmp"),
-                             ("a cache on a read-only file system", f"mkdir -p {folder}/ro && mount -t tmpfs -o ro none {folder}/ro"),
-                             ("a cache on a full file system", f"mkdir -p {folder}/ro && mount -t tmpfs -o size=4k none {folder}/ro")):
-            cache = f"{folder}/ro/x"
-            command = f"cp {graphs[0]} /dev/shm/tw-graph && {mounts} && {BUILT} run /dev/shm/tw-graph; code=$?; rm /dev/shm/tw-graph; exit $code"
-            env = dict(os.environ, TW_CACHE="1", TW_CACHE_DIR=cache, TW_LOG="cache")
-            done = subprocess.run(["unshare", "-m", "sh", "-c", command], capture_output=True, text=True, errors="replace", env=env, check=False)
-            expect(f"{what} costs the cache only", done.returncode == 0 and done.stdout == right[0], done.stdout + done.stderr)
+        os.mkdir(f"{folder}/mounted")
+        for what, options in (("read-only", "ro"), ("full", "size=4k"), ("one from which nothing can be executed", "noexec")):
+            command = f"mount -t tmpfs -o {options} none {folder}/mounted && exec {BUILT} run {graphs[0]}"
+            done = subprocess.run(["unshare", "-m", "sh", "-c", command], capture_output=True, text=True, errors="replace", check=False,
+                                  env=environment(f"{folder}/mounted/x", TMPDIR=f"{folder}/mounted"))
+            told = "keeps a new kernel" if options == "noexec" else "not cached: "
+            expect(f"a file system that is {what} costs the cache at most", done.returncode == 0 and done.stdout == right[0] and told in done.stderr,
+                   done.stdout + done.stderr)
     else:
         print("no file system can be mounted: folders that can't be written to stand for it")
 
@@ -127,14 +132,13 @@ def main():
         for i, text in enumerate(GRAPHS):
             graphs.append(f"{folder}/graph{i}.tw")
             write(graphs[-1], text.encode())
-        right = [subprocess.run([TW, "run", g], capture_output=True, text=True, check=True, env=dict(os.environ, TW_CACHE="0")).stdout for g in graphs]
+        right = [subprocess.run([TW, "run", g], capture_output=True, text=True, check=True, env=environment("", TW_CACHE="0")).stdout for g in graphs]
         expect("graphs give different results", len(set(right)) == len(GRAPHS))
         filled_by_several(graphs, right, folder)
         distrusted(graphs, right, folder)
         never_needed(graphs, right, folder)
         os.chmod(f"{folder}/locked", 0o755)
         os.chmod(f"{folder}/home", 0o755)
-        shutil.rmtree(f"{folder}/ro", ignore_errors=True)
     print(f"# checks: {checks - failures}")
     sys.exit(failures > 0)
 

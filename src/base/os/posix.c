@@ -309,8 +309,10 @@ tw_status tw_os_cache_folder(char *path, size_t room)
                  : xdg  ? snprintf(path, room, "%s/tilewright", xdg)
                  : home ? snprintf(path, room, "%s/.cache/tilewright", home)
                         : -1;
-    if (length < 0 || (size_t)length >= room)
+    if (length < 0)
         return tw_error(TW_ERR_IO, "no cache folder: none of TW_CACHE_DIR, XDG_CACHE_HOME and HOME names one");
+    if ((size_t)length >= room)
+        return tw_error(TW_ERR_IO, "no cache folder: its path has %d bytes; expected less than %zu", length, room);
     return TW_OK;
 }
 
