@@ -3,9 +3,12 @@
  * An expression is a polynomial: terms of coefficient * product of atoms, sorted, where an atom is a symbol or a
  * floor-division that didn't come out even. Equal polynomials are one entry of the graph's table, so that equal
  * dimensions have equal handles. */
+#include <stdlib.h>
+
 #include "ir/internal.h"
 
-enum { MOST_FACTORS = 6, MOST_TERMS = 12 };
+enum { MOST_FACTORS = 6, MOST_TERMS = 12, MOST_ENTRIES = 1 << 14 }; /* entries are found by looking at each */
+static const int64_t MOST = (int64_t)1 << 61;                       /* of any number, so that two can be added */
 
 typedef struct term {
     int64_t coefficient;
@@ -72,6 +75,8 @@ static bool add_term(polynomial *p, const term *t)
         at++;
     if (at < p->terms && compare_terms(&p->term[at], t) == 0) {
         p->term[at].coefficient += t->coefficient;
+        if (llabs(p->term[at].coefficient) > MOST)
+            return false;
         if (p->term[at].coefficient == 0)
             memmove(&p->term[at], &p->term[at + 1], (size_t)(--p->terms - at) * sizeof *t);
         return true;
@@ -99,7 +104,10 @@ static tw_dim intern(tw_graph *g, const polynomial *p, bool fits)
     if (fits && p->terms == 1 && p->term[0].factors == 0)
         return TW_MAX(p->term[0].coefficient, 0);
     if (!fits)
-        return fail(g, tw_error(TW_ERR_UNSUPPORTED, "a symbolic dimension of more than %d terms", MOST_TERMS));
+        return fail(g,
+                    tw_error(TW_ERR_UNSUPPORTED,
+                             "a symbolic dimension of more than %d terms or %d factors, or with a number beyond 2^61",
+                             MOST_TERMS, MOST_FACTORS));
     tw_dim_table *t = table_of(g);
     if (!t)
         return fail(g, TW_ERR_MEMORY);
@@ -111,6 +119,8 @@ static tw_dim intern(tw_graph *g, const polynomial *p, bool fits)
         if (same)
             return -1 - (tw_dim)i;
     }
+    if (t->expressions.count == MOST_ENTRIES)
+        return fail(g, tw_error(TW_ERR_UNSUPPORTED, "more than %d different symbolic dimensions", MOST_ENTRIES));
     return tw_vec_push(&t->expressions, *p) ? -(tw_dim)t->expressions.count : fail(g, TW_ERR_MEMORY);
 }
 
@@ -145,6 +155,11 @@ int tw_graph_symbols(const tw_graph *g)
     return g->dims ? g->dims->symbols : 0;
 }
 
+static tw_dim constant(tw_graph *g, bool overflow, tw_dim d)
+{
+    return !overflow && d <= MOST ? d : fail(g, tw_error(TW_ERR_UNSUPPORTED, "a size beyond 2^61"));
+}
+
 static tw_dim combine(tw_graph *g, tw_dim a, tw_dim b, int64_t sign)
 {
     polynomial p = expand(g, a), q = expand(g, b);
@@ -158,7 +173,11 @@ static tw_dim combine(tw_graph *g, tw_dim a, tw_dim b, int64_t sign)
 
 tw_dim tw_dim_add(tw_graph *g, tw_dim a, tw_dim b)
 {
-    return a >= 0 && b >= 0 ? a + b : combine(g, a, b, 1);
+    tw_dim sum;
+    if (a < 0 || b < 0)
+        return combine(g, a, b, 1);
+    bool overflow = __builtin_add_overflow(a, b, &sum);
+    return constant(g, overflow, sum);
 }
 
 tw_dim tw_dim_sub(tw_graph *g, tw_dim a, tw_dim b)
@@ -168,15 +187,20 @@ tw_dim tw_dim_sub(tw_graph *g, tw_dim a, tw_dim b)
 
 tw_dim tw_dim_mul(tw_graph *g, tw_dim a, tw_dim b)
 {
-    if (a >= 0 && b >= 0)
-        return a * b;
+    tw_dim constants;
+    if (a >= 0 && b >= 0) {
+        bool overflow = __builtin_mul_overflow(a, b, &constants);
+        return constant(g, overflow, constants);
+    }
     polynomial p = expand(g, a), q = expand(g, b), product = {0};
     bool fits = true;
     for (int i = 0; i < p.terms; i++) {
         for (int j = 0; j < q.terms && fits; j++) {
-            term t = {p.term[i].coefficient * q.term[j].coefficient, 0, {0}};
+            term t = {0};
             int x = 0, y = 0;
-            fits = p.term[i].factors + q.term[j].factors <= MOST_FACTORS;
+            fits = p.term[i].factors + q.term[j].factors <= MOST_FACTORS &&
+                   !__builtin_mul_overflow(p.term[i].coefficient, q.term[j].coefficient, &t.coefficient) &&
+                   llabs(t.coefficient) <= MOST;
             while (fits && (x < p.term[i].factors || y < q.term[j].factors)) {
                 bool left =
                     y == q.term[j].factors || (x < p.term[i].factors && p.term[i].factor[x] <= q.term[j].factor[y]);

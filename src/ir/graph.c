@@ -98,6 +98,26 @@ static tw_status wrong_operands(const tw_op_info *info, int given)
     return tw_error(TW_ERR_VALUE, "%s: %d operands given; expected %d", info->name, given, info->operands);
 }
 
+/* Whoever multiplies sizes, or strides, or bytes, relies on this. */
+static bool countable(const tw_type *t, const char *name)
+{
+    static const int64_t MOST_ELEMENTS = (int64_t)1 << 59;
+    int64_t count = 1;
+    for (int i = 0; i < t->rank; i++)
+        if (t->dims[i] > 0 && (__builtin_mul_overflow(count, t->dims[i], &count) || count > MOST_ELEMENTS))
+            return tw_error(TW_ERR_SHAPE, "%s: more than 2^59 elements", name) == TW_OK;
+    return true;
+}
+
+static tw_status infer(tw_graph *g, tw_op *op)
+{
+    TW_TRY(op->info->infer(g, op));
+    for (uint32_t i = 0; i < op->results && g->failed == TW_OK; i++)
+        if (!countable(&op->result[i].type, op->info->name))
+            return TW_ERR_SHAPE;
+    return g->failed; /* else its types are not what they should be */
+}
+
 tw_op *tw_graph_add(tw_graph *g, int code, int operands, tw_value *const *operand, const tw_attr *attrs)
 {
     const tw_op_info *info = &g->table->ops[code];
@@ -119,12 +139,11 @@ tw_op *tw_graph_add(tw_graph *g, int code, int operands, tw_value *const *operan
     }
     if (!copy_attrs(g, op, attrs))
         return NULL;
-    if (!info->regions && info->infer && info->infer(g, op) != TW_OK) {
+    if (!info->regions && info->infer && infer(g, op) != TW_OK) {
         g->values = values;
+        g->failed = TW_OK; /* what could not be made was this operation's */
         return NULL;
     }
-    if (g->failed != TW_OK) /* its types are not what they should be */
-        return NULL;
     if (info->regions && info->results < 0)
         op->results = 0;
     tw_op_insert(g, op);
@@ -168,7 +187,7 @@ tw_value *tw_block_add_arg(tw_graph *g, tw_block *block, tw_type type)
 
 tw_value *tw_graph_input(tw_graph *g, tw_type type)
 {
-    tw_op *after = NULL, *op = tw_op_allocate(g, g->table->input, 0, 1, 0);
+    tw_op *after = NULL, *op = countable(&type, "input") ? tw_op_allocate(g, g->table->input, 0, 1, 0) : NULL;
     if (!op)
         return NULL;
     for (int i = 0; i < op->info->attrs; i++)

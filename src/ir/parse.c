@@ -13,7 +13,8 @@ enum {
     MOST_LIST = 256,
     MOST_NAME = 64,
     MOST_SYMBOL = 255,
-    MOST_EXPRESSION = 8
+    MOST_EXPRESSION = 8,
+    MOST_TERMS = 12
 };
 static const int64_t MOST_SIZE = (int64_t)1 << 40;
 
@@ -51,6 +52,16 @@ static bool memory(parser *p)
     if (p->status == TW_OK)
         p->status = tw_error(TW_ERR_MEMORY, "parse: out of memory");
     return false;
+}
+
+/* A refusal from below, with the place in front. */
+static bool refused(parser *p)
+{
+    char message[200];
+    if (tw_error_code() == TW_ERR_MEMORY)
+        return memory(p);
+    snprintf(message, sizeof message, "%s", tw_error_message());
+    return fail(p, "%s", message);
 }
 
 static void skip_blanks(parser *p)
@@ -227,8 +238,8 @@ static bool dimension(parser *p, int depth, tw_dim *d)
         *d = tw_dim_sub(p->g, 0, *d);
     for (int n = 1; peek(p) == '+' || peek(p) == '-'; n++) {
         bool less = *p->at++ == '-';
-        if (n > MOST_EXPRESSION)
-            return fail(p, "more than %d terms", MOST_EXPRESSION);
+        if (n == MOST_TERMS)
+            return fail(p, "more than %d terms", MOST_TERMS);
         if (!product(p, depth, &next))
             return false;
         if (less && tw_dim_constant(*d) && tw_dim_constant(next) && *d < next)
@@ -266,6 +277,8 @@ static bool list(parser *p, bool symbolic, int most, tw_dim *v, int *n)
             return false;
         if (!(symbolic ? dimension(p, 0, &v[*n]) : whole(p, &v[*n])))
             return false;
+        if (p->g->failed != TW_OK)
+            return refused(p);
         ++*n;
     }
     return expect(p, ']');
@@ -503,16 +516,6 @@ static bool region(parser *p, tw_block *body)
     return fine && expect(p, '}');
 }
 
-/* The rule's refusal, with the place in front. */
-static bool refused(parser *p)
-{
-    char message[200];
-    if (tw_error_code() == TW_ERR_MEMORY)
-        return memory(p);
-    snprintf(message, sizeof message, "%s", tw_error_message());
-    return fail(p, "%s", message);
-}
-
 static bool make(parser *p, line *l)
 {
     tw_graph *g = p->g;
@@ -523,7 +526,7 @@ static bool make(parser *p, line *l)
         if (l->results != 1)
             return fail(p, "an input with %d results", l->results);
         tw_value *v = tw_graph_input(g, l->type[0]);
-        return v ? define(p, l->result[0], v) : memory(p);
+        return v ? define(p, l->result[0], v) : refused(p);
     }
     tw_op *op = tw_graph_add(g, l->code, l->operands, l->operand, l->attr);
     if (!op)

@@ -83,7 +83,7 @@ tw_status tw_infer_select(tw_graph *g, tw_op *op)
     if (!axis_of(op, 0, x->rank))
         return TW_ERR_AXIS;
     int64_t size = x->dims[op->attr[0].i];
-    if (!g->dims && (op->attr[1].i < -size || op->attr[1].i >= size))
+    if (tw_dim_constant(size) ? op->attr[1].i < -size || op->attr[1].i >= size : op->attr[1].i < 0)
         return tw_error(TW_ERR_VALUE, "select: index %lld in dimension %lld of %s", (long long)op->attr[1].i,
                         (long long)op->attr[0].i, tw_shape_text(g, op->operand[0]).text);
     op->attr[1].i += op->attr[1].i < 0 ? size : 0;
@@ -99,7 +99,7 @@ tw_status tw_infer_narrow(tw_graph *g, tw_op *op)
         return tw_error(TW_ERR_AXIS, "narrow_to: axis %lld of %s; expected one start and one size",
                         (long long)op->attr[0].i, tw_shape_text(g, op->operand[0]).text);
     tw_dim start = op->attr[1].dims.v[0], size = op->attr[2].dims.v[0];
-    if (!g->dims && (start < 0 || size < 0 || start + size > x->dims[op->attr[0].i]))
+    if (!g->dims && (start < 0 || size < 0 || size > x->dims[op->attr[0].i] || start > x->dims[op->attr[0].i] - size))
         return tw_error(TW_ERR_VALUE, "narrow_to: %lld elements from %lld in dimension %lld of %s: out of range",
                         (long long)size, (long long)start, (long long)op->attr[0].i,
                         tw_shape_text(g, op->operand[0]).text);
@@ -149,9 +149,8 @@ tw_status tw_infer_diagonal(tw_graph *g, tw_op *op)
 
 tw_status tw_infer_eye(tw_graph *g, tw_op *op)
 {
-    (void)g;
-    if (op->attr[0].dims.n != 1)
-        return tw_error(TW_ERR_SHAPE, "eye: %d sizes; expected one", op->attr[0].dims.n);
+    if (op->attr[0].dims.n != 1 || (op->attr[0].dims.v[0] < 0 && !g->dims))
+        return tw_error(TW_ERR_SHAPE, "eye: %d sizes; expected one, of at least 0", op->attr[0].dims.n);
     *result_of(op) = tw_type_make((tw_dtype)op->attr[1].i, 2, (tw_dim[]){op->attr[0].dims.v[0], op->attr[0].dims.v[0]});
     return TW_OK;
 }
@@ -167,9 +166,8 @@ tw_status tw_infer_linspace(tw_graph *g, tw_op *op)
 
 tw_status tw_infer_arange(tw_graph *g, tw_op *op)
 {
-    (void)g;
-    if (op->attr[2].dims.n != 1)
-        return tw_error(TW_ERR_SHAPE, "arange_from: %d sizes; expected one", op->attr[2].dims.n);
+    if (op->attr[2].dims.n != 1 || (op->attr[2].dims.v[0] < 0 && !g->dims))
+        return tw_error(TW_ERR_SHAPE, "arange_from: %d sizes; expected one, of at least 0", op->attr[2].dims.n);
     *result_of(op) = tw_type_make((tw_dtype)op->attr[3].i, 1, op->attr[2].dims.v);
     return TW_OK;
 }
@@ -179,6 +177,8 @@ tw_status tw_infer_one_hot(tw_graph *g, tw_op *op)
     *result_of(op) = *type_of(op, 0);
     if (tw_dtype_floating((tw_dtype)type_of(op, 0)->dtype))
         return tw_error(TW_ERR_DTYPE, "one_hot: index is %s; expected integers", tw_shape_text(g, op->operand[0]).text);
+    if (op->attr[0].i < 0)
+        return tw_error(TW_ERR_VALUE, "one_hot: %lld classes; expected at least 0", (long long)op->attr[0].i);
     result_of(op)->dtype = (uint8_t)op->attr[1].i;
     return insert_dim(op, result_of(op), result_of(op)->rank, op->attr[0].i);
 }

@@ -200,6 +200,8 @@ tw_status tw_infer_reshape(tw_graph *g, tw_op *op)
         else
             known = tw_dim_mul(g, known, shape[i]);
     }
+    if (g->failed != TW_OK) /* counts that can't be told apart any more */
+        return g->failed;
     if (open >= 0 && known > 0 && tw_dim_divides(g, known, total)) {
         shape[open] = tw_dim_floordiv(g, total, known);
         known = total;
@@ -258,6 +260,14 @@ tw_status tw_infer_after(tw_graph *g, tw_op *op)
     return TW_OK;
 }
 
+/* Do first, first + step ... lie within a dimension? Whatever the numbers: none may wrap back into it. count >= 1. */
+static bool within(int64_t first, int64_t count, int64_t step, int64_t size)
+{
+    int64_t last;
+    return first >= 0 && first < size && !__builtin_mul_overflow(count - 1, step, &last) &&
+           !__builtin_add_overflow(first, last, &last) && last >= 0 && last < size;
+}
+
 tw_status tw_infer_slice(tw_graph *g, tw_op *op)
 {
     const tw_type *x = type_of(op, 0);
@@ -267,10 +277,9 @@ tw_status tw_infer_slice(tw_graph *g, tw_op *op)
                         op->attr[0].dims.n, op->attr[1].dims.n, op->attr[2].dims.n,
                         tw_shape_text(g, op->operand[0]).text, x->rank);
     for (int i = 0; i < x->rank; i++) {
-        tw_dim last = starts[i] + (sizes[i] - 1) * steps[i];
         if (g->dims || sizes[i] == 0)
             continue;
-        if (steps[i] == 0 || sizes[i] < 0 || starts[i] < 0 || starts[i] >= x->dims[i] || last < 0 || last >= x->dims[i])
+        if (steps[i] == 0 || sizes[i] < 0 || !within(starts[i], sizes[i], steps[i], x->dims[i]))
             return tw_error(TW_ERR_VALUE, "slice: %lld elements from %lld by %lld in dimension %d of %s: out of range",
                             (long long)sizes[i], (long long)starts[i], (long long)steps[i], i,
                             tw_shape_text(g, op->operand[0]).text);
@@ -289,7 +298,7 @@ tw_status tw_infer_pad(tw_graph *g, tw_op *op)
     for (int i = 0; i < x->rank; i++) {
         if (op->attr[0].dims.v[i] < 0 || op->attr[1].dims.v[i] < 0)
             return tw_error(TW_ERR_VALUE, "pad: a negative size in dimension %d", i);
-        result_of(op)->dims[i] = tw_dim_add(g, x->dims[i], op->attr[0].dims.v[i] + op->attr[1].dims.v[i]);
+        result_of(op)->dims[i] = tw_dim_add(g, tw_dim_add(g, x->dims[i], op->attr[0].dims.v[i]), op->attr[1].dims.v[i]);
     }
     return TW_OK;
 }
@@ -424,10 +433,8 @@ tw_status tw_infer_slice_update(tw_graph *g, tw_op *op)
     const tw_type *x = type_of(op, 0), *v = type_of(op, 1);
     TW_TRY(same_dtype(g, op, 0, 1));
     bool fits = v->rank == x->rank && op->attr[0].dims.n == x->rank && op->attr[1].dims.n == x->rank;
-    for (int i = 0; fits && i < x->rank && !g->dims; i++) {
-        int64_t first = op->attr[0].dims.v[i], last = first + (v->dims[i] - 1) * op->attr[1].dims.v[i];
-        fits = v->dims[i] == 0 || (first >= 0 && first < x->dims[i] && last >= 0 && last < x->dims[i]);
-    }
+    for (int i = 0; fits && i < x->rank && !g->dims; i++)
+        fits = v->dims[i] == 0 || within(op->attr[0].dims.v[i], v->dims[i], op->attr[1].dims.v[i], x->dims[i]);
     *result_of(op) = *x;
     return fits ? TW_OK
                 : tw_error(TW_ERR_SHAPE, "slice_update: %s doesn't fit into %s there",

@@ -156,6 +156,62 @@ static void errors_name_place_and_expectation(void **state)
     refuses("\x01\n", "byte 0x01");
 }
 
+/* Numbers that are in range one by one, and wrap back into the range when they are added or multiplied. */
+static void sizes_do_not_wrap(void **state)
+{
+    (void)state;
+    refuses("%0 = input : f32[1099511627776*s0*1099511627776]\n", "beyond 2^61");
+    refuses("%0 = input : f32[s0*s0*s0*s0*s0*s0*s0]\n", "6 factors");
+    refuses("%0 = input : f32[1099511627776, 1099511627776]\n", "input: more than 2^59 elements");
+    refuses("%0 = input : f32[4]\n"
+            "%1 = slice %0 {starts=[0], sizes=[4294967297], steps=[4294967296]} : f32[4294967297]\n",
+            "out of range");
+    refuses("%0 = input : f32[4]\n%1 = slice %0 {starts=[1], sizes=[3], steps=[9223372036854775807]} : f32[3]\n",
+            "out of range");
+    refuses("%0 = input : f32[4]\n%1 = input : f32[3]\n"
+            "%2 = slice_update %0, %1 {starts=[0], steps=[9223372036854775807]} : f32[4]\n",
+            "doesn't fit");
+    refuses("%0 = input : f32[0]\n%1 = reshape %0 {shape=[4294967296, 4294967296]} : f32[4294967296, 4294967296]\n",
+            "beyond 2^61");
+    refuses("%0 = input : f32[4]\n%1 = repeat %0 {times=[4611686018427387904]} : f32[0]\n", "beyond 2^61");
+    refuses("%0 = input : f32[1]\n%1 = expand %0 {shape=[1099511627776, 1099511627776]} : f32[1, 1]\n",
+            "expand: more than 2^59 elements");
+    refuses("%0 = input : f32[4]\n"
+            "%1 = pad %0 {low=[9223372036854775807], high=[9223372036854775807], value=0} : f32[2]\n",
+            "beyond 2^61");
+    refuses("%0 = input : f32[s0]\n%1 = select %0 {axis=0, index=-9223372036854775808} : f32[]\n", "select: index");
+    refuses("%0 = input : i64[2]\n%1 = one_hot %0 {classes=-1, dtype=f32} : f32[2, 1]\n", "-1 classes");
+}
+
+/* The operation that was refused leaves nothing behind. */
+static void a_refusal_is_forgotten(void **state)
+{
+    (void)state;
+    tw_graph *g = tw_graph_create(&tw_graph_table);
+    tw_value *x = tw_graph_input(g, tw_type_make(TW_F32, 1, (tw_dim[]){0}));
+    assert_null(tw_g_reshape(g, x, 2, (tw_dim[]){(tw_dim)1 << 32, (tw_dim)1 << 32}));
+    tw_value *y = tw_g_neg(g, x);
+    assert_non_null(y);
+    tw_g_output(g, 1, &y);
+    round_trip(g);
+    tw_graph_destroy(g);
+}
+
+static void many_terms_come_back(void **state)
+{
+    enum { TERMS = 12 };
+    (void)state;
+    tw_graph *g = tw_graph_create(&tw_graph_table);
+    tw_value *x[TERMS];
+    for (int i = 0; i < TERMS; i++)
+        x[i] = tw_graph_input(g, tw_type_make(TW_F32, 1, (tw_dim[]){tw_dim_symbol(g, i)}));
+    tw_value *y = tw_g_cat(g, TERMS, x, 0);
+    assert_non_null(y);
+    tw_g_output(g, 1, &y);
+    round_trip(g);
+    tw_graph_destroy(g);
+}
+
 static void comments_and_blank_lines_are_skipped(void **state)
 {
     (void)state;
@@ -190,13 +246,11 @@ static void damaged_text_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_graphs_come_back),
-        cmocka_unit_test(joint_graphs_come_back),
-        cmocka_unit_test(tile_programs_come_back),
-        cmocka_unit_test(symbols_come_back),
-        cmocka_unit_test(numbers_come_back),
-        cmocka_unit_test(errors_name_place_and_expectation),
-        cmocka_unit_test(comments_and_blank_lines_are_skipped),
+        cmocka_unit_test(random_graphs_come_back), cmocka_unit_test(joint_graphs_come_back),
+        cmocka_unit_test(tile_programs_come_back), cmocka_unit_test(symbols_come_back),
+        cmocka_unit_test(numbers_come_back),       cmocka_unit_test(errors_name_place_and_expectation),
+        cmocka_unit_test(sizes_do_not_wrap),       cmocka_unit_test(a_refusal_is_forgotten),
+        cmocka_unit_test(many_terms_come_back),    cmocka_unit_test(comments_and_blank_lines_are_skipped),
         cmocka_unit_test(damaged_text_is_refused),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -235,6 +235,25 @@ static void errors_name_what_was_given(void **state)
     }
 }
 
+/* Each would reach memory that isn't the tensor's if its numbers were let wrap; the calls after it are served. */
+static void views_do_not_wrap(void **state)
+{
+    const int64_t large = (int64_t)1 << 32, largest = INT64_MAX;
+    (void)state;
+    TW_SCOPE {
+        tw_tensor *x = tw_ones(LIST(4), TW_F32), *none = tw_zeros(LIST(0), TW_F32), *one = tw_ones(LIST(1), TW_F32);
+        says(tw_tensor_status(tw_slice(x, LIST(0), LIST(large + 1), LIST(large))), TW_ERR_VALUE, "out of range");
+        says(tw_tensor_status(tw_narrow_to(x, 0, LIST(largest), LIST(1))), TW_ERR_VALUE, "out of range");
+        says(tw_tensor_status(tw_narrow_to(x, 0, LIST(largest), LIST(largest))), TW_ERR_VALUE, "out of range");
+        says(tw_tensor_status(tw_reshape(none, LIST(large, large))), TW_ERR_UNSUPPORTED, "beyond 2^61");
+        says(tw_tensor_status(tw_expand(one, LIST(large, large))), TW_ERR_SHAPE, "2^59");
+        says(tw_tensor_status(tw_repeat(x, LIST(largest))), TW_ERR_UNSUPPORTED, "beyond 2^61");
+        says(tw_tensor_status(tw_one_hot(tw_zeros(LIST(2), TW_I64), -1, TW_F32)), TW_ERR_VALUE, "-1 classes");
+        assert_true(tw_item(tw_sum(x, 0, NULL, false)) == 4);
+        checks++;
+    }
+}
+
 #include "tilewright/places.h"
 
 static void errors_name_the_place(void **state)
@@ -385,19 +404,13 @@ static void compiled_functions_change_what_they_captured(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(prints_as_pytorch_does),
-        cmocka_unit_test(prints_what_it_knows_of_gradients),
-        cmocka_unit_test(memory_of_the_program),
-        cmocka_unit_test(strided_memory),
-        cmocka_unit_test(strides_are_those_of_views),
-        cmocka_unit_test(a_view_alone_is_kept_alone),
-        cmocka_unit_test(errors_name_what_was_given),
-        cmocka_unit_test(errors_name_the_place),
-        cmocka_unit_test(saved_values_that_changed_are_noticed),
-        cmocka_unit_test(gradients_of_gradients),
-        cmocka_unit_test(a_gradient_penalty),
-        cmocka_unit_test(gradients_add_up_and_stop),
-        cmocka_unit_test(compiled_functions_change_what_they_captured),
+        cmocka_unit_test(prints_as_pytorch_does),     cmocka_unit_test(prints_what_it_knows_of_gradients),
+        cmocka_unit_test(memory_of_the_program),      cmocka_unit_test(strided_memory),
+        cmocka_unit_test(strides_are_those_of_views), cmocka_unit_test(a_view_alone_is_kept_alone),
+        cmocka_unit_test(errors_name_what_was_given), cmocka_unit_test(views_do_not_wrap),
+        cmocka_unit_test(errors_name_the_place),      cmocka_unit_test(saved_values_that_changed_are_noticed),
+        cmocka_unit_test(gradients_of_gradients),     cmocka_unit_test(a_gradient_penalty),
+        cmocka_unit_test(gradients_add_up_and_stop),  cmocka_unit_test(compiled_functions_change_what_they_captured),
     };
     tw_library_init();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
