@@ -19,7 +19,9 @@ for name; do
     machine) program=tests/machine/fuzz_descriptions longest=8000 # descriptions in pieces of a hundred lines, the heads of the tables
         for f in data/machine/*.machine; do split -l 100 "$f" "$corpus/$(basename "$f")."; done
         for f in data/machine/*.tsv; do head -40 "$f" >"$corpus/$(basename "$f")"; done ;;
-    ir) program=tests/ir/fuzz_parse longest=4000 ;;
+    ir) program=tests/ir/fuzz_parse longest=4000
+        ninja -C "$build" --quiet tests/ir/seeds
+        "$build/tests/ir/seeds" "$corpus" 100 ;;
     safetensors | npy) program=tests/faults/fuzz_files longest=2000 ;;
     *) echo "fuzz: no target $name; expected tile, machine, ir, safetensors or npy" >&2; exit 2 ;;
     esac

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "base/base.h"
+#include "io/npy.h"
 #include "tilewright/io.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -33,26 +33,59 @@ static bool same(tw_tensor *a, tw_tensor *b)
     return bytes == 0 || memcmp(tw_data(a), tw_data(b), bytes) == 0;
 }
 
-/* A file system that nobody else sees, for the files that are written. */
+static char folder_path[64];
+
+static void remove_folder(void)
+{
+    rmdir(folder_path);
+}
+
+/* In memory, for the files that are written. */
 static const char *folder(void)
 {
-    static char path[64];
-    if (!path[0]) {
-        snprintf(path, sizeof path, "/dev/shm/tw-fuzz.XXXXXX");
-        must(mkdtemp(path) != NULL, "a folder for files");
+    if (!folder_path[0]) {
+        snprintf(folder_path, sizeof folder_path, "/dev/shm/tw-fuzz.XXXXXX");
+        must(mkdtemp(folder_path) != NULL, "a folder for files");
+        atexit(remove_folder);
     }
-    return path;
+    return folder_path;
+}
+
+static void show(tw_tensor *x)
+{
+    char *text = tw_print_text(x);
+    must(text != NULL, "what was read can be printed");
+    tw_text_release(text);
+}
+
+/* Arrays of dtypes that tensors don't have, too. */
+static void array(const char *path)
+{
+    char copy[96];
+    tw_npy n, again;
+    if (tw_npy_read(path, &n) != TW_OK)
+        return;
+    snprintf(copy, sizeof copy, "%s/copy.npy", folder());
+    must(tw_npy_write(copy, &n) == TW_OK && tw_npy_read(copy, &again) == TW_OK, "what was read can be written");
+    must(n.dtype == again.dtype && n.rank == again.rank && n.count == again.count, "another type");
+    must(!memcmp(n.shape, again.shape, (size_t)n.rank * sizeof *n.shape), "another shape");
+    must(!memcmp(n.data, again.data, (size_t)n.count * tw_dtype_size(n.dtype)), "other elements");
+    tw_free(n.data);
+    tw_free(again.data);
+    unlink(copy);
 }
 
 static void npy(const char *path)
 {
     char copy[96];
+    array(path);
     tw_tensor *x = tw_load_npy(path);
     if (tw_tensor_status(x) != TW_OK)
         return;
     snprintf(copy, sizeof copy, "%s/copy.npy", folder());
     must(tw_save_npy(copy, x) == TW_OK, "what was read can be written");
     must(same(x, tw_load_npy(copy)), "what was written is read");
+    show(x);
     unlink(copy);
 }
 
@@ -76,6 +109,8 @@ static void safetensors(const char *path)
     for (int i = 0; i < count; i++)
         if (tw_tensor_status(tensor[i]) != TW_OK)
             count = 0; /* of a dtype that others have */
+    for (int i = 0; i < count; i++)
+        show(tensor[i]);
     snprintf(copy, sizeof copy, "%s/copy.safetensors", folder());
     must(tw_save_safetensors(copy, count, name, tensor, 0, NULL, NULL) == TW_OK, "what was read can be written");
     must(tw_open_safetensors(copy, &again) == TW_OK && tw_file_count(again) == count, "what was written is read");

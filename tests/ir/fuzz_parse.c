@@ -1,5 +1,6 @@
 /* Any bytes as the text of a graph, or, behind a '!', of a tile program: what is accepted is verified, and printed and
- * read again to the same thing. Nothing may crash, hang or leak. Entry of libFuzzer (make fuzz TARGET=ir). */
+ * read again to the same thing, also after the passes that serve both tables. What is refused is so with a word of why.
+ * Nothing may crash, hang or leak. Entry of libFuzzer (make fuzz TARGET=ir). */
 #include <stdlib.h>
 
 #include "ops/build.h"
@@ -35,12 +36,18 @@ static void round_trip(const tw_graph *g)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    bool tile = bytes > 0 && data[0] == '!';
+    static const tw_text nothing;
+    bool tile = bytes > 0 && data[0] == '!', changed;
+    tw_error_clear();
     tw_graph *g = tw_graph_parse(tile ? &tw_tile_table : &tw_graph_table, (const char *)data + tile, bytes - tile);
+    must(g || *tw_error_message(), "refused without a word", &nothing);
     if (!g)
         return 0;
-    if (tw_graph_verify(g) == TW_OK)
-        round_trip(g);
+    must(tw_graph_verify(g) == TW_OK, "what was read is not valid", &nothing);
+    round_trip(g);
+    must(tw_pass_cse(&g, &changed) == TW_OK && tw_pass_dce(&g, &changed) == TW_OK, "a pass fails", &nothing);
+    must(tw_graph_verify(g) == TW_OK, "what the passes made is not valid", &nothing);
+    round_trip(g);
     tw_graph_destroy(g);
     return 0;
 }
