@@ -55,7 +55,7 @@ typedef struct known { /* a segment, sizes included */
     int sights;
     uint64_t used; /* when: for forgetting the oldest */
     int functions; /* compiled functions that replay it */
-    bool refused;
+    _Atomic bool refused;
     _Atomic bool compiling;
 } known;
 
