@@ -41,6 +41,8 @@ static double extreme(double so_far, double x, bool largest)
 {
     if (isnan(so_far) || isnan(x))
         return NAN;
+    if (x == so_far) /* of two zeros +0 is the larger, as for maximum */
+        return largest == !signbit(x) ? x : so_far;
     return (largest ? x > so_far : x < so_far) ? x : so_far;
 }
 
