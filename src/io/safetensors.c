@@ -12,17 +12,17 @@
 enum { MOST_HEADER = 64 << 20 };
 static const size_t MOST_FILE = (size_t)1 << 40;
 
-typedef struct entry { /* where a tensor lies; name and JSON are the header's */
+typedef struct tensor_entry { /* where a tensor lies; name and JSON are the header's */
     const char *name;
     json_t *json;
     size_t from, to;
-} entry;
+} tensor_entry;
 
 struct tw_tensor_file {
     const void *map;
     size_t bytes, data; /* of the file; where the data begins */
     json_t *header;
-    entry *entry; /* in the header's order */
+    tensor_entry *entry; /* in the header's order */
     int count;
 };
 
@@ -132,7 +132,7 @@ tw_status tw_save_safetensors(const char *path, int count, const char *const *na
 
 /* ---- reading ---- */
 
-static tw_status read_entry(entry *e, size_t data_bytes)
+static tw_status read_entry(tensor_entry *e, size_t data_bytes)
 {
     json_t *shape = json_object_get(e->json, "shape"), *offsets = json_object_get(e->json, "data_offsets");
     const char *dtype = json_string_value(json_object_get(e->json, "dtype")), *name = e->name;
@@ -166,7 +166,7 @@ static tw_status read_entry(entry *e, size_t data_bytes)
 
 static int by_place(const void *a, const void *b)
 {
-    const entry *x = a, *y = b;
+    const tensor_entry *x = a, *y = b;
     return x->from != y->from ? (x->from > y->from) - (x->from < y->from) : (x->to > y->to) - (x->to < y->to);
 }
 
@@ -174,7 +174,7 @@ static int by_place(const void *a, const void *b)
  * for a million entries, so they are not compared each with each. */
 static tw_status check_cover(const tw_tensor_file *f)
 {
-    entry *sorted = tw_alloc(((size_t)f->count + 1) * sizeof *sorted);
+    tensor_entry *sorted = tw_alloc(((size_t)f->count + 1) * sizeof *sorted);
     size_t at = 0;
     tw_status status = TW_OK;
     if (!sorted)
@@ -204,8 +204,8 @@ static tw_status read_entries(tw_tensor_file *f)
     {
         if (!strcmp(name, "__metadata__"))
             continue;
-        entry *e = &f->entry[f->count++];
-        *e = (entry){.name = name, .json = json};
+        tensor_entry *e = &f->entry[f->count++];
+        *e = (tensor_entry){.name = name, .json = json};
         TW_TRY(read_entry(e, f->bytes - f->data));
     }
     return check_cover(f);
