@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 packages="gcc libc6-dev meson ninja-build pkg-config python3 llvm-19-dev libjansson-dev libcmocka-dev"
 case "${1:-build}" in
-lint) packages="python3 git clang-format-19 clang-tidy-19" ;;
+lint) packages="python3 git clang-format-19 clang-tidy-19 libomp-19-dev" ;;
 tests) packages="python3 python3-venv" ;;
 fuzz) packages="clang-19 libclang-rt-19-dev libomp-19-dev meson ninja-build pkg-config python3 llvm-19-dev libjansson-dev libcmocka-dev" ;;
 esac
